@@ -1,0 +1,56 @@
+//! The configuration of a Weir sidecar: YAML in, values that cannot be wrong out.
+//!
+//! A file becomes a [`Config`] in one step ([`load`](crate::load) arrives with the reader); nothing
+//! downstream validates again. Units live in types, defaults are filled in, names are resolved.
+
+mod admin;
+mod breaker;
+mod concurrency;
+mod limits;
+mod listener;
+mod mode;
+mod rate_limit;
+mod route;
+mod timeout;
+mod units;
+mod upstream;
+
+pub use admin::{Admin, Secret};
+pub use breaker::{AdaptiveBreaker, Breaker, BreakerScope, Trip, TripBreaker};
+pub use concurrency::{Concurrency, Queue};
+pub use limits::{ListenerLimits, RouteLimits};
+pub use listener::{Address, Listener, ListenerTimeout};
+pub use mode::Mode;
+pub use rate_limit::{Key, RateLimit};
+pub use route::{HeaderMatch, Match, PathMatch, Route};
+pub use timeout::Timeout;
+pub use units::{ByteSize, Ratio};
+pub use upstream::{Balance, Endpoint, Protocol, Tls, Upstream};
+
+use std::{num::NonZeroUsize, time::Duration};
+
+/// Everything a sidecar is told, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The operator's own listener.
+    pub admin: Admin,
+    /// Worker threads of the data plane; defaults to the number of processors.
+    pub threads: NonZeroUsize,
+    /// Peers whose forwarding, priority and deadline headers are believed.
+    pub trusted: Vec<ipnet::IpNet>,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+    /// Where requests come in; at least one.
+    pub listeners: Vec<Listener>,
+    /// Where requests go, sorted by name.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// How the process ends after a SIGTERM or `POST /drain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long listeners still accept after readiness has failed; zero closes them at once.
+    pub drain_delay: Duration,
+    /// When what still runs is cut, counted from the signal.
+    pub deadline: Duration,
+}

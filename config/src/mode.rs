@@ -1,0 +1,13 @@
+//! Whether a policy acts, only counts, or is not asked.
+
+/// What a policy does with its verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuse what the policy refuses.
+    #[default]
+    Enforce,
+    /// Let everything pass and count what would have been refused.
+    Shadow,
+    /// Do not ask the policy.
+    Disabled,
+}

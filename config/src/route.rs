@@ -1,0 +1,71 @@
+//! `routes:` which requests, to where, under which policies.
+
+use regex::Regex;
+
+use crate::{Breaker, Concurrency, RateLimit, RouteLimits, Timeout};
+
+/// A route with all its policies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name, unique in the file; `<listener>:<match>` where none was written.
+    pub name: String,
+    /// Which requests it takes.
+    pub matches: Match,
+    /// The name of an upstream that exists.
+    pub upstream: String,
+    /// Responses are streams (server-sent events, gRPC streams): `total` ends at the response header.
+    pub stream: bool,
+    /// Rate limits, all or none debited; empty by default.
+    pub rate_limits: Vec<RateLimit>,
+    /// The breaker; adaptive by default.
+    pub breaker: Breaker,
+    /// The concurrency limit.
+    pub concurrency: Concurrency,
+    /// The times.
+    pub timeout: Timeout,
+    /// The sizes.
+    pub limits: RouteLimits,
+}
+
+/// All of what is set must hold; what is not set holds for every request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    /// On the path, without the query; exactly one of three kinds, a prefix of `/` by default.
+    pub path: PathMatch,
+    /// The host without its port, in lower case; `*.example.org` takes any one or more labels before it.
+    pub host: Option<String>,
+    /// Methods, in upper case; empty takes every one.
+    pub methods: Vec<String>,
+    /// Headers, each of which must hold.
+    pub headers: Vec<HeaderMatch>,
+}
+
+/// On what a path must fit.
+#[derive(Clone, Debug)]
+pub enum PathMatch {
+    /// `path:` this one and no other.
+    Exact(String),
+    /// `path_prefix:` all that start like this; `/a/` takes `/a/b`, `/a` takes `/a`, `/a/b` and not `/ab`.
+    Prefix(String),
+    /// `path_regex:` all that the expression fits from start to end (it is anchored on both sides).
+    Regex(Regex),
+}
+
+impl PartialEq for PathMatch {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(a), Self::Exact(b)) | (Self::Prefix(a), Self::Prefix(b)) => a == b,
+            (Self::Regex(a), Self::Regex(b)) => a.as_str() == b.as_str(),
+            _ => false,
+        }
+    }
+}
+
+/// `headers: { x-tenant: acme }`; an empty value takes any request that has the header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// In lower case.
+    pub name: String,
+    /// The exact value, or `None` when it is enough that the header is there.
+    pub value: Option<String>,
+}
