@@ -1,1 +1,23 @@
-//! Pure policies.
+//! Pure overload policies: what passes, what waits, what is refused, and when to come back.
+//!
+//! A policy here is a value that several threads share. It reads no clock, draws no random number
+//! and touches no socket: [`Time`] and random bits are arguments, a verdict is a value with advice.
+//! So each can be proven on a virtual clock, and the proxy holds no arithmetic.
+//!
+//! No decision takes a lock that another request could hold, with one exception: the queue before a
+//! full concurrency limit, where the requests concerned wait anyway.
+//!
+//! Whether a verdict is enforced or only counted is the proxy's business.
+
+mod balance;
+mod breaker;
+mod concurrency;
+mod rate_limit;
+mod sync;
+mod time;
+
+pub use balance::Balancer;
+pub use breaker::{Breaker, Open, Outcome, Snapshot, State, Threshold, Ticket};
+pub use concurrency::{Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
+pub use rate_limit::{Debit, Exceeded, RateLimiter};
+pub use time::Time;

@@ -1,0 +1,196 @@
+//! The breaker that refuses a share: Google SRE's client-side throttling, as go-zero tuned it.
+//!
+//! A dependency that succeeds less than `1/k` of the time is sent `k` times what it can serve. The
+//! share refused follows the failures both ways, so there is no cliff, no probe and no state to get
+//! stuck in. It is no load shedder: with `k = 1.5` half as much again as the capacity still arrives.
+//!
+//! The formula is "Handling Overload" of the SRE book, equation 21-1; what go-zero adds, in
+//! `core/breaker/googlebreaker.go`, is below: `k` falls towards [`MIN_K`] while every slice fails, the
+//! share falls with the slices that work, small numbers are left alone, and one request a second
+//! passes whatever the numbers.
+
+use std::time::Duration;
+
+use portable_atomic::{AtomicU64, Ordering::Relaxed};
+use weir_config::AdaptiveBreaker;
+
+use super::{
+    Open, Outcome, Snapshot, State, Threshold, Ticket, unit,
+    window::{Counts, Window},
+};
+use crate::{Time, time::nanos};
+
+/// A breaker that refuses a share.
+#[derive(Debug)]
+pub(super) struct Adaptive {
+    k: f64,
+    /// Nanoseconds the window spans.
+    span: u64,
+    /// Successes, failures and refusals.
+    window: Window,
+    /// When a request last failed or was refused, plus 1 ns; 0 for never.
+    last_trouble: AtomicU64,
+    /// When a request last passed in spite of a share to refuse, plus 1 ns; 0 for never.
+    last_pass: AtomicU64,
+}
+
+/// The window as the formula sees it.
+#[derive(Clone, Copy, Debug, Default)]
+struct History {
+    successes: u32,
+    failures: u32,
+    refused: u32,
+    /// Latest slices in a row without a failure, empty ones not counted.
+    working: u32,
+    /// Latest slices in a row without a success, empty ones not counted.
+    failing: u32,
+}
+
+impl Adaptive {
+    pub(super) fn new(settings: &AdaptiveBreaker) -> Self {
+        Self {
+            k: settings.k,
+            span: nanos(settings.window),
+            window: Window::new(settings.window, SLICES),
+            last_trouble: AtomicU64::new(0),
+            last_pass: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn admit(&self, now: Time, random: u64) -> Result<Ticket, Open> {
+        if self.is_untroubled(now) {
+            return Ok(TICKET);
+        }
+        let history = self.history(now);
+        let excess = history.excess(self.k);
+        if excess <= 0.0 || self.passes_by_force(now) {
+            return Ok(TICKET);
+        }
+        let share = history.share(excess);
+        if unit(random) < share {
+            self.window.add(REFUSAL, now);
+            self.last_trouble.store(now.as_nanos().saturating_add(1), Relaxed);
+            return Err(Open {
+                retry_after: self.until_forced(now),
+                threshold: Threshold::Share,
+                snapshot: history.snapshot(share),
+            });
+        }
+        self.last_pass.store(now.as_nanos().saturating_add(1), Relaxed);
+        Ok(TICKET)
+    }
+
+    pub(super) fn on_outcome(&self, outcome: Outcome, now: Time) {
+        match outcome {
+            Outcome::Success { .. } => self.window.add(SUCCESS, now),
+            Outcome::Failure => {
+                self.window.add(FAILURE, now);
+                self.last_trouble.store(now.as_nanos().saturating_add(1), Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn snapshot(&self, now: Time) -> Snapshot {
+        let history = self.history(now);
+        let excess = history.excess(self.k);
+        history.snapshot(if excess > 0.0 { history.share(excess) } else { 0.0 })
+    }
+
+    /// Nothing but successes in the window: the formula refuses nothing, and need not be computed.
+    fn is_untroubled(&self, now: Time) -> bool {
+        let last = self.last_trouble.load(Relaxed);
+        last == 0 || now.as_nanos() > last.saturating_add(self.span)
+    }
+
+    /// Whether this is the one request a second that passes whatever the numbers.
+    fn passes_by_force(&self, now: Time) -> bool {
+        let last = self.last_pass.load(Relaxed);
+        let now = now.as_nanos().saturating_add(1);
+        last > 0
+            && now.saturating_sub(last) > nanos(FORCE_PASS)
+            && self.last_pass.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+
+    fn until_forced(&self, now: Time) -> Duration {
+        match self.last_pass.load(Relaxed) {
+            0 => FORCE_PASS,
+            last => (Time::from_nanos(last) + FORCE_PASS).since(now),
+        }
+    }
+
+    fn history(&self, now: Time) -> History {
+        self.window.slices(now).fold(History::default(), History::then)
+    }
+}
+
+impl History {
+    /// The history with one more slice at its end.
+    fn then(self, Counts([successes, failures, refused]): Counts) -> Self {
+        Self {
+            successes: self.successes.saturating_add(successes),
+            failures: self.failures.saturating_add(failures),
+            refused: self.refused.saturating_add(refused),
+            working: match (failures, successes) {
+                (1.., _) => 0,
+                (0, 1..) => self.working + 1,
+                (0, 0) => self.working,
+            },
+            failing: match (successes, failures) {
+                (1.., _) => 0,
+                (0, 1..) => self.failing + 1,
+                (0, 0) => self.failing,
+            },
+        }
+    }
+
+    /// Refusals count: else a breaker that refuses much would soon see few requests and let go.
+    fn total(&self) -> u32 {
+        self.successes.saturating_add(self.failures).saturating_add(self.refused)
+    }
+
+    /// The share of requests beyond what the successes have earned; none when not above zero.
+    fn excess(&self, k: f64) -> f64 {
+        let weight = k - (k - MIN_K) * f64::from(self.failing) / SLICES as f64;
+        let earned = weight.max(MIN_K) * f64::from(self.successes);
+        (f64::from(self.total()) - PROTECTION - earned) / (f64::from(self.total()) + 1.0)
+    }
+
+    /// The share to refuse.
+    fn share(&self, excess: f64) -> f64 {
+        excess * (SLICES as f64 - f64::from(self.working)) / SLICES as f64
+    }
+
+    fn snapshot(&self, refused_share: f64) -> Snapshot {
+        Snapshot {
+            state: if refused_share > 0.0 {
+                State::Throttling { refused_share }
+            } else {
+                State::Closed
+            },
+            total: self.total(),
+            failures: self.failures,
+            slow: 0,
+            refused: self.refused,
+            consecutive: 0,
+        }
+    }
+}
+
+/// It has no generations and no probes.
+const TICKET: Ticket = Ticket { generation: 0, probe: false };
+
+const SUCCESS: Counts = Counts([1, 0, 0]);
+const FAILURE: Counts = Counts([0, 1, 0]);
+const REFUSAL: Counts = Counts([0, 0, 1]);
+
+/// 250 ms each in a window of 10 s.
+const SLICES: usize = 40;
+
+/// The least `k`, while all slices fail.
+const MIN_K: f64 = 1.1;
+
+/// So many failures in the window never count.
+const PROTECTION: f64 = 5.0;
+
+/// The longest without a request that passes.
+const FORCE_PASS: Duration = Duration::from_secs(1);

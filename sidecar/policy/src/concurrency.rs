@@ -1,0 +1,11 @@
+//! Concurrency limits: how many at once, and how many may wait.
+//!
+//! A [`Limit`] computes how many; [`InFlight`] counts them, grants permits and keeps the queue. They
+//! are apart so that a limit that adapts can take the place of a fixed one without touching what must
+//! never miscount.
+
+mod in_flight;
+mod limit;
+
+pub use in_flight::{Entered, InFlight, Overloaded, Place};
+pub use limit::{Fixed, Limit, Sample};

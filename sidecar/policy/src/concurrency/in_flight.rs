@@ -1,0 +1,302 @@
+//! Permits for requests in flight, and the queue of those that wait for one.
+//!
+//! The counts of both stand in one word. A request that finds room, and one that ends while nobody
+//! waits, change it with one exchange and take no lock. Only where there is a queue is there a mutex
+//! around it, and the number of waiters changes under that mutex alone. So "nobody waits" and "no
+//! permit is free" are never judged apart: the last permit cannot come back unseen while somebody is
+//! joining the queue. `tests/in_flight_loom.rs` explores every interleaving of that.
+//!
+//! A permit that is released goes straight to the longest waiter. It is never free in between, so no
+//! newcomer overtakes, and a permit granted stays within the limit.
+
+use std::{
+    collections::VecDeque,
+    fmt::{self, Debug, Formatter},
+    sync::PoisonError,
+    time::Duration,
+};
+
+use crate::{
+    Fixed, Limit, Sample, Time,
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering},
+};
+
+/// Requests in flight under a limit. `W` is what wakes a waiter.
+///
+/// Whoever holds a permit ends it with one [`release`](Self::release).
+pub struct InFlight<W> {
+    limit: Box<dyn Limit>,
+    /// How many may wait; zero for none.
+    queue_length: u32,
+    counts: AtomicU64,
+    queue: Mutex<Queue<W>>,
+    /// Nanoseconds that the last one to leave the queue with a permit had waited.
+    last_wait: AtomicU64,
+}
+
+/// What became of a request that asked for a permit and was ready to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It holds a permit.
+    Granted,
+    /// It waits; its waker will be handed to whoever releases a permit for it.
+    Waiting(Place),
+    /// There is no room to wait.
+    Full(Overloaded),
+}
+
+/// A place in the queue: what a waiter needs to give up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u64);
+
+/// Why there was no permit, in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overloaded {
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Requests that may be in flight.
+    pub limit: u32,
+    /// Requests that wait.
+    pub waiting: u32,
+    /// Requests that may wait.
+    pub queue: u32,
+}
+
+struct Queue<W> {
+    /// By place, the longest waiter first.
+    waiters: VecDeque<Waiter<W>>,
+    next: Place,
+}
+
+struct Waiter<W> {
+    place: Place,
+    since: Time,
+    waker: W,
+}
+
+impl<W> InFlight<W> {
+    /// Nothing in flight, nobody waiting, under the configured limit.
+    pub fn new(settings: &weir_config::Concurrency) -> Self {
+        Self::with_limit(Box::new(Fixed(settings.limit)), settings.queue.length)
+    }
+
+    /// The same under any limit. `queue_length` may wait; zero refuses at once.
+    pub fn with_limit(limit: Box<dyn Limit>, queue_length: u32) -> Self {
+        let queue = Queue { waiters: VecDeque::new(), next: Place(0) };
+        Self {
+            limit,
+            queue_length,
+            counts: AtomicU64::new(0),
+            queue: Mutex::new(queue),
+            last_wait: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a permit if there is one and nobody waits for it.
+    #[must_use = "a permit that was taken must be released"]
+    pub fn try_acquire(&self) -> bool {
+        let limit = self.limit.current();
+        self.update(|counts| counts.has_room(limit).then(|| counts.with_one_more_in_flight()))
+    }
+
+    /// Takes a permit whether or not there is one: for a policy that only counts what it would refuse.
+    pub fn force_acquire(&self) {
+        self.update(|counts| Some(counts.with_one_more_in_flight()));
+    }
+
+    /// Takes a permit, or a place in the queue. `make` makes the waker, only if it is needed.
+    #[must_use = "a permit or a place that was taken must be given up"]
+    pub fn enqueue(&self, make: impl FnOnce() -> W, now: Time) -> Entered {
+        // A full queue is refused without touching its lock: that is where the crowd is.
+        if let Err(entered) = self.must_wait() {
+            return entered;
+        }
+        let mut queue = self.lock();
+        loop {
+            let seen = match self.must_wait() {
+                Ok(seen) => seen,
+                Err(entered) => return entered,
+            };
+            // Fails when a permit came back since: then there may be no need to wait.
+            if self.exchange(seen, Counts { waiting: seen.waiting + 1, ..seen }) {
+                return Entered::Waiting(queue.push(make(), now));
+            }
+        }
+    }
+
+    /// Ends a permit, by handing it to the longest waiter if there is one. The waker comes back: wake
+    /// it, and if nobody is there any more, release again on its behalf.
+    #[must_use = "the waiter holds the permit now and must be woken"]
+    pub fn release(&self, now: Time) -> Option<W> {
+        let limit = self.limit.current();
+        loop {
+            // Above the limit a permit is not handed on: shadow mode forced it, or the limit has fallen.
+            let ended = self.update(|counts| {
+                let ends = counts.waiting == 0 || counts.in_flight > limit;
+                ends.then(|| counts.with_one_less_in_flight())
+            });
+            if ended {
+                return None;
+            }
+            if let Some(waker) = self.pop(now, Counts::with_one_less_waiting) {
+                return Some(waker);
+            }
+        }
+    }
+
+    /// Grants one more waiter a permit when the limit has risen since they came; call it until `None`.
+    #[must_use = "the waiter holds the permit now and must be woken"]
+    pub fn grant(&self, now: Time) -> Option<W> {
+        let limit = self.limit.current();
+        let rises = |counts: Counts| {
+            let next = counts.with_one_less_waiting()?;
+            (counts.in_flight < limit).then(|| next.with_one_more_in_flight())
+        };
+        self.pop(now, rises)
+    }
+
+    /// A waiter gives up. False when its permit was granted already: then it holds it and must release
+    /// it.
+    #[must_use = "a waiter that was granted a permit must release it"]
+    pub fn leave(&self, place: Place) -> bool {
+        let mut queue = self.lock();
+        queue.remove(place) && self.update(Counts::with_one_less_waiting)
+    }
+
+    /// Tells the limit what the upstream did; see [`grant`](Self::grant) for when it rises.
+    pub fn on_sample(&self, sample: Sample, now: Time) {
+        self.limit.on_sample(sample, now);
+    }
+
+    /// Permits held.
+    pub fn in_flight(&self) -> u32 {
+        self.counts().in_flight
+    }
+
+    /// Permits there are.
+    pub fn limit(&self) -> u32 {
+        self.limit.current()
+    }
+
+    /// Requests in the queue.
+    pub fn waiting(&self) -> u32 {
+        self.counts().waiting
+    }
+
+    /// How long the last one to leave the queue with a permit had waited; zero before the first.
+    pub fn last_wait(&self) -> Duration {
+        Duration::from_nanos(self.last_wait.load(Ordering::Relaxed))
+    }
+
+    /// The counts by which a request must wait; or what became of it, when it need not or cannot.
+    fn must_wait(&self) -> Result<Counts, Entered> {
+        let limit = self.limit.current();
+        loop {
+            let seen = self.counts();
+            if !seen.has_room(limit) {
+                let Counts { in_flight, waiting } = seen;
+                let queue = self.queue_length;
+                let overloaded = Overloaded { in_flight, limit, waiting, queue };
+                return if waiting < queue { Ok(seen) } else { Err(Entered::Full(overloaded)) };
+            }
+            if self.exchange(seen, seen.with_one_more_in_flight()) {
+                return Err(Entered::Granted);
+            }
+        }
+    }
+
+    /// Takes the longest waiter out of the queue if `step` allows, which must count one less waiting.
+    fn pop(&self, now: Time, step: impl Fn(Counts) -> Option<Counts>) -> Option<W> {
+        let mut queue = self.lock();
+        if !self.update(step) {
+            return None;
+        }
+        let waiter = queue.waiters.pop_front()?;
+        let waited = now.as_nanos().saturating_sub(waiter.since.as_nanos());
+        self.last_wait.store(waited, Ordering::Relaxed);
+        Some(waiter.waker)
+    }
+
+    /// Replaces the counts by what `step` makes of them; false when it makes nothing.
+    fn update(&self, step: impl Fn(Counts) -> Option<Counts>) -> bool {
+        loop {
+            let seen = self.counts();
+            let Some(next) = step(seen) else { return false };
+            if self.exchange(seen, next) {
+                return true;
+            }
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts::unpack(self.counts.load(Ordering::Acquire))
+    }
+
+    fn exchange(&self, seen: Counts, next: Counts) -> bool {
+        let (seen, next) = (seen.pack(), next.pack());
+        self.counts.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<W>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Both counts, as one word holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    in_flight: u32,
+    waiting: u32,
+}
+
+impl Counts {
+    /// A free permit that no waiter has a claim to.
+    fn has_room(self, limit: u32) -> bool {
+        self.waiting == 0 && self.in_flight < limit
+    }
+
+    fn with_one_more_in_flight(self) -> Self {
+        Self { in_flight: self.in_flight.saturating_add(1), ..self }
+    }
+
+    fn with_one_less_in_flight(self) -> Self {
+        debug_assert!(self.in_flight > 0, "a permit is released once");
+        Self { in_flight: self.in_flight.saturating_sub(1), ..self }
+    }
+
+    fn with_one_less_waiting(self) -> Option<Self> {
+        Some(Self { waiting: self.waiting.checked_sub(1)?, ..self })
+    }
+
+    fn pack(self) -> u64 {
+        (u64::from(self.in_flight) << 32) | u64::from(self.waiting)
+    }
+
+    fn unpack(word: u64) -> Self {
+        Self { in_flight: (word >> 32) as u32, waiting: word as u32 }
+    }
+}
+
+impl<W> Queue<W> {
+    fn push(&mut self, waker: W, since: Time) -> Place {
+        let place = self.next;
+        self.next = Place(place.0 + 1);
+        self.waiters.push_back(Waiter { place, since, waker });
+        place
+    }
+
+    fn remove(&mut self, place: Place) -> bool {
+        let found = self.waiters.binary_search_by_key(&place, |waiter| waiter.place);
+        found.is_ok_and(|index| self.waiters.remove(index).is_some())
+    }
+}
+
+impl<W> Debug for InFlight<W> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight")
+            .field("counts", &self.counts())
+            .field("limit", &self.limit)
+            .field("queue_length", &self.queue_length)
+            .finish_non_exhaustive()
+    }
+}

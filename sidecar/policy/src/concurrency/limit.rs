@@ -1,0 +1,37 @@
+//! How many requests may be in flight.
+
+use std::{fmt::Debug, num::NonZeroU32, time::Duration};
+
+use crate::Time;
+
+/// Computes the limit. One that adapts learns from samples; the fixed one does not listen.
+pub trait Limit: Send + Sync + Debug {
+    /// Requests that may be in flight at once; at least 1.
+    fn current(&self) -> u32;
+
+    /// Learns from a request that the upstream has answered.
+    fn on_sample(&self, sample: Sample, now: Time);
+}
+
+/// What one request told about the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Until the response header.
+    pub latency: Duration,
+    /// Requests in flight when it was sent, itself included.
+    pub in_flight: u32,
+    /// The upstream turned it away, or let it run into a timeout.
+    pub dropped: bool,
+}
+
+/// A limit that stays as it was configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fixed(pub NonZeroU32);
+
+impl Limit for Fixed {
+    fn current(&self) -> u32 {
+        self.0.get()
+    }
+
+    fn on_sample(&self, _: Sample, _: Time) {}
+}

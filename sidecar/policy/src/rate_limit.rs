@@ -1,0 +1,196 @@
+//! Rate limits: how often, per which key.
+//!
+//! GCRA rather than counters per window: a fixed window lets twice the limit pass at its border, and a
+//! token bucket needs two numbers and a refill. One number per key also says exactly when a refused
+//! request would pass.
+//!
+//! A policy with several keys debits all of their buckets or none. It debits them in order and takes
+//! back what it took when one refuses; for that instant another request may find a bucket emptier than
+//! it will be. It may be refused for that, never admitted.
+
+mod bucket;
+mod gcra;
+mod table;
+
+use std::{iter, time::Duration};
+
+use smallvec::SmallVec;
+use weir_config::Key;
+
+use self::{
+    bucket::{Bucket, Receipt},
+    gcra::Quota,
+    table::{Answer, Table},
+};
+use crate::Time;
+
+/// One rate limit with all its buckets.
+#[derive(Debug)]
+pub struct RateLimiter {
+    quota: Quota,
+    /// One for each of the policy's keys, in their order.
+    dimensions: Box<[Dimension]>,
+    /// The buckets of all dimensions that have one for each value.
+    table: Table,
+}
+
+/// A request that passed: where its caller stands now, and what it takes to undo it.
+#[derive(Clone, Debug, Default)]
+pub struct Debit {
+    /// Whole requests left in the tightest bucket.
+    pub remaining: u32,
+    /// Until that bucket is full again.
+    pub reset: Duration,
+    receipts: SmallVec<[Receipt; 2]>,
+}
+
+/// A request that came too early. Nothing was debited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Which of the policy's keys refused it: of several, the one that refuses longest.
+    pub key_index: usize,
+    /// The first instant at which it passes, if nobody else comes in between, counted from now; never
+    /// zero.
+    pub retry_after: Duration,
+    /// Whole requests left in that bucket: 0, in the place where [`Debit`] has it.
+    pub remaining: u32,
+    /// Until that bucket is full again.
+    pub reset: Duration,
+    /// The key had no bucket of its own: the table was full, and it shared one with others like it.
+    pub shared: bool,
+}
+
+impl RateLimiter {
+    /// A limiter with every bucket full.
+    pub fn new(settings: &weir_config::RateLimit) -> Self {
+        Self {
+            quota: Quota::new(settings.qps, settings.burst),
+            dimensions: settings.per.iter().map(Dimension::new).collect(),
+            table: Table::new(settings.keys),
+        }
+    }
+
+    /// Debits one request from the bucket of each key, or from none.
+    ///
+    /// `keys` are hashes under a secret of the process, one for each of the settings' `per` and in
+    /// their order, spread over all 64 bits; what stands for [`Key::Route`] is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When one of the buckets is empty.
+    pub fn check(&self, keys: &[u64], now: Time) -> Result<Debit, Exceeded> {
+        debug_assert_eq!(keys.len(), self.dimensions.len(), "one hash for each key of the policy");
+        let now = now.as_nanos();
+        let mut debit = Debit { remaining: u32::MAX, ..Debit::default() };
+        for (index, answer) in self.answers(keys, now).enumerate() {
+            let Some(receipt) = answer.receipt else {
+                self.give_back(&debit, now);
+                return Err(self.exceeded(keys, index, answer, now));
+            };
+            debit.receipts.push(receipt);
+            let remaining = self.quota.remaining(answer.tat, now);
+            if remaining < debit.remaining {
+                debit.remaining = remaining;
+                debit.reset = until(answer.tat, now);
+            }
+        }
+        Ok(debit)
+    }
+
+    /// Gives back the tokens of a request that a later stage refused.
+    ///
+    /// Exact, and never more: a token that would have run over a full bucket in the meantime stays
+    /// spent, so no caller ever gets more than its rate and burst.
+    pub fn refund(&self, debit: &Debit, now: Time) {
+        self.give_back(debit, now.as_nanos());
+    }
+
+    /// Keys whose bucket is not full. Walks the whole table: for a scrape, not for a request.
+    pub fn keys_in_use(&self, now: Time) -> usize {
+        self.table.keys_in_use(now.as_nanos())
+    }
+
+    /// Requests so far whose key found no bucket of its own.
+    pub fn overflowed(&self) -> u64 {
+        self.table.overflowed()
+    }
+
+    fn answers(&self, keys: &[u64], now: u64) -> impl Iterator<Item = Answer> {
+        iter::zip(&self.dimensions, keys).enumerate().map(move |(index, (dimension, &key))| {
+            match dimension {
+                Dimension::Whole(bucket) => {
+                    Answer::new(bucket.debit_unowned(&self.quota, now), 0, false)
+                }
+                Dimension::Each => self.table.debit(salted(key, index), &self.quota, now),
+            }
+        })
+    }
+
+    fn give_back(&self, debit: &Debit, now: u64) {
+        for (dimension, &receipt) in iter::zip(&self.dimensions, &debit.receipts) {
+            match dimension {
+                Dimension::Whole(bucket) => bucket.refund(receipt, &self.quota, now),
+                Dimension::Each => self.table.refund(receipt, &self.quota, now),
+            }
+        }
+    }
+
+    /// The refusal by key `index`, or by a later one that would refuse for longer.
+    fn exceeded(&self, keys: &[u64], index: usize, answer: Answer, now: u64) -> Exceeded {
+        let later = (index + 1..keys.len().min(self.dimensions.len()))
+            .map(|later| (later, self.standing(keys, later, now)));
+        let wait = |answer: &Answer| self.quota.wait(answer.tat, now);
+        let (key_index, answer) =
+            later.fold(
+                (index, answer),
+                |worst, next| {
+                    if wait(&next.1) > wait(&worst.1) { next } else { worst }
+                },
+            );
+        Exceeded {
+            key_index,
+            retry_after: Duration::from_nanos(wait(&answer)),
+            remaining: 0,
+            reset: until(answer.tat, now),
+            shared: answer.shared,
+        }
+    }
+
+    /// How the bucket of key `index` stands, without touching it.
+    fn standing(&self, keys: &[u64], index: usize, now: u64) -> Answer {
+        match &self.dimensions[index] {
+            Dimension::Whole(bucket) => Answer::refused(bucket.get().tat, false),
+            Dimension::Each => self.table.standing(salted(keys[index], index), now),
+        }
+    }
+}
+
+/// Where the buckets of one of a policy's keys are.
+#[derive(Debug)]
+enum Dimension {
+    /// One bucket for the whole route.
+    Whole(Bucket),
+    /// One for each value, in the table.
+    Each,
+}
+
+impl Dimension {
+    fn new(key: &Key) -> Self {
+        match key {
+            Key::Route => Self::Whole(Bucket::default()),
+            Key::Client { .. } | Key::Header(_) | Key::Cookie(_) | Key::Query(_) => Self::Each,
+        }
+    }
+}
+
+/// The same value under another key of the policy is another caller.
+fn salted(key: u64, dimension: usize) -> u64 {
+    key ^ (dimension as u64).wrapping_mul(GOLDEN_RATIO)
+}
+
+fn until(tat: u64, now: u64) -> Duration {
+    Duration::from_nanos(tat.saturating_sub(now))
+}
+
+/// 2^64 over the golden ratio: its multiples differ in high and in low bits.
+const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;

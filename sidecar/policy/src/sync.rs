@@ -1,0 +1,6 @@
+//! The primitives of the structures that are model-checked; the model brings its own in their place.
+
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
