@@ -45,12 +45,12 @@ pub(super) fn check(head: &[u8], limits: &ListenerLimits) -> Result<(), Fault> {
     let mut framing = Framing::default();
     let mut count = 0;
     while !rest.starts_with(b"\r\n") {
-        let (name, value, after) = field(rest)?;
+        let (field, after) = Field::read(rest)?;
         count += 1;
         if count > limits.headers.get() {
             return Err(Fault::TooManyHeaders);
         }
-        framing.note(name, value)?;
+        framing.note(&field)?;
         rest = after;
     }
     if rest.len() > 2 {
@@ -119,6 +119,39 @@ impl<'a> RequestLine<'a> {
     }
 }
 
+/// One field line; the white space around its value is taken off.
+struct Field<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// Reads the line at the start of `head`; gives it back with what follows.
+    fn read(head: &'a [u8]) -> Result<(Self, &'a [u8]), Fault> {
+        let (name, rest) = head.split_at(span(head, TOKEN));
+        match rest.first() {
+            Some(b':') if !name.is_empty() => {}
+            Some(b':') => return bad("an empty field name"),
+            Some(b' ' | b'\t') if name.is_empty() => return bad("a folded field line"),
+            Some(b' ' | b'\t') => return bad("white space in or after a field name"),
+            Some(b'\r' | b'\n') if !name.is_empty() => return bad("a field line without a colon"),
+            Some(b'\r') => return bad("a CR without LF"),
+            Some(b'\n') => return bad("an LF without CR"),
+            Some(_) => return bad("an invalid character in a field name"),
+            None => return bad("no empty line at its end"),
+        }
+        let rest = &rest[1..];
+        let (value, rest) = rest.split_at(span(rest, VALUE));
+        match rest {
+            [b'\r', b'\n', rest @ ..] => Ok((Self { name, value: trim(value) }, rest)),
+            [b'\r', ..] => bad("a CR without LF"),
+            [b'\n', ..] => bad("an LF without CR"),
+            [_, ..] => bad("a control character in a field value"),
+            [] => bad("no empty line at its end"),
+        }
+    }
+}
+
 /// What the fields say of where the request goes and where it ends.
 #[derive(Default)]
 struct Framing<'a> {
@@ -129,7 +162,7 @@ struct Framing<'a> {
 
 impl<'a> Framing<'a> {
     /// Takes note of one field; all but four are none of our business.
-    fn note(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Fault> {
+    fn note(&mut self, &Field { name, value }: &Field<'a>) -> Result<(), Fault> {
         if name.eq_ignore_ascii_case(b"host") {
             if self.host.replace(value).is_some() {
                 return bad("two Host fields");
@@ -175,31 +208,6 @@ impl<'a> Framing<'a> {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// Reads the field line at the start of `head`: its name, its value, and what follows.
-fn field(head: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Fault> {
-    let (name, rest) = head.split_at(span(head, TOKEN));
-    match rest.first() {
-        Some(b':') if !name.is_empty() => {}
-        Some(b':') => return bad("an empty field name"),
-        Some(b' ' | b'\t') if name.is_empty() => return bad("a folded field line"),
-        Some(b' ' | b'\t') => return bad("white space in or after a field name"),
-        Some(b'\r' | b'\n') if !name.is_empty() => return bad("a field line without a colon"),
-        Some(b'\r') => return bad("a CR without LF"),
-        Some(b'\n') => return bad("an LF without CR"),
-        Some(_) => return bad("an invalid character in a field name"),
-        None => return bad("no empty line at its end"),
-    }
-    let rest = &rest[1..];
-    let (value, rest) = rest.split_at(span(rest, VALUE));
-    match rest {
-        [b'\r', b'\n', rest @ ..] => Ok((name, trim(value), rest)),
-        [b'\r', ..] => bad("a CR without LF"),
-        [b'\n', ..] => bad("an LF without CR"),
-        [_, ..] => bad("a control character in a field value"),
-        [] => bad("no empty line at its end"),
     }
 }
 
