@@ -1,0 +1,98 @@
+//! What the drug-info service knows about a drug: a call to a dependency.
+//!
+//! The dependency's address is configuration, so that the call can go through a sidecar's egress
+//! listener. Connections are kept and used again; what is left of the deadline goes with the call.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::HeaderMap,
+    routing::get,
+};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    deadline::{self, Deadline},
+    problem::{Problem, Reason},
+    site::Site,
+};
+
+#[derive(Clone)]
+struct DrugInfo {
+    site: Site,
+    base: Uri,
+    client: Client<HttpConnector, Empty<Bytes>>,
+}
+
+/// The route, calling the service at `base`.
+pub(crate) fn routes(site: Site, base: Uri) -> Router {
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(64)
+        .build_http();
+    Router::new().route("/drug-info/{code}", get(drug_info)).with_state(DrugInfo {
+        site,
+        base,
+        client,
+    })
+}
+
+async fn drug_info(
+    State(state): State<DrugInfo>,
+    Path(code): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    // The switches of this route belong to the dependency: it is the one that fails.
+    let deadline = Deadline::of(&headers, PATIENCE, Instant::now())?;
+    let call = state.site.tasks.named("drug-info.call", state.call(&code, deadline));
+    deadline.within(call).await?.map(Json)
+}
+
+impl DrugInfo {
+    async fn call(&self, code: &str, deadline: Deadline) -> Result<Value, Problem> {
+        let left = deadline.left(Instant::now()).as_millis();
+        let base = self.base.to_string();
+        let request = Request::get(format!("{}/drug-info/{code}", base.trim_end_matches('/')))
+            .header(deadline::HEADER, left.to_string())
+            .body(Empty::new())
+            .map_err(|error| {
+                Problem::new(Reason::Invalid, format!("{code} is not a drug's code: {error}"))
+            })?;
+        let failed = |error: &dyn std::fmt::Display| {
+            Problem::new(Reason::Dependency, format!("drug-info at {}: {error}", self.base))
+        };
+        let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
+        let answer = judge(answer)?;
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
+        let body = body.collect().await.map_err(|error| failed(&error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| failed(&error))
+    }
+}
+
+/// An answer worth reading, or what its refusal means to our own caller.
+fn judge(answer: Response<Incoming>) -> Result<Response<Incoming>, Problem> {
+    let status = answer.status();
+    let reason = match status {
+        StatusCode::OK => return Ok(answer),
+        StatusCode::NOT_FOUND => Reason::NotFound,
+        // Pushback: the next hop may shed, so may we.
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Reason::Full,
+        StatusCode::GATEWAY_TIMEOUT => Reason::Deadline,
+        _ => Reason::Dependency,
+    };
+    Err(Problem::new(reason, format!("drug-info answered {status}")))
+}
+
+const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;

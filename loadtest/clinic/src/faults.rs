@@ -1,0 +1,164 @@
+//! The fault switches, changed at run time.
+//!
+//! Each switch breaks its route the way that kind of code breaks in the field:
+//!
+//! | Route | `leak` | `stall` |
+//! |---|---|---|
+//! | `epro` | each submission goes to a task that never ends; its work is lost on exit | the workers stand still |
+//! | `etl` | the cleaners return early, the store waits for ever | the store stands still |
+//! | `report` | ignores deadline and client: the data service is stuck, the task stays | the data service is stuck; the deadline still holds |
+//! | `study-config` | the lock is left out: updates are lost | a writer holds the lock |
+//! | `drugs` | | a writer holds the lock |
+//! | `health-report` | the answer is assembled before the branches have registered | one branch stalls and the wait is never released |
+//! | `ocr` | a task is spawned for each page, without bound | the workers stand still |
+//! | `partner` | | the answer is held back |
+//! | `drug-info` | | the dependency stalls |
+//!
+//! `slow` and `error_ratio` every route has. What stands still goes on when its switch is turned
+//! off; what leaked stays until the clinic closes.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    problem::{Problem, Reason},
+    route::Route,
+};
+
+/// The switches of one route; all off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fault {
+    /// Leaves something behind, or loses it: see the route.
+    pub leak: bool,
+    /// Stands still while it is on: see the route.
+    pub stall: bool,
+    /// Added to every request; zero adds nothing.
+    pub slow: Duration,
+    /// The share of requests that fail with 500, from 0 to 1.
+    pub error_ratio: f64,
+}
+
+/// The switchboard; clones are the same board.
+#[derive(Clone, Debug)]
+pub struct Faults(Arc<watch::Sender<Board>>);
+
+type Board = [Fault; Route::ALL.len()];
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Board::default())))
+    }
+}
+
+impl Faults {
+    /// The switches of `route` as they are now.
+    pub fn get(&self, route: Route) -> Fault {
+        self.0.borrow()[route as usize]
+    }
+
+    /// Sets all switches of `route`.
+    pub fn set(&self, route: Route, fault: Fault) {
+        self.0.send_modify(|board| board[route as usize] = fault);
+    }
+
+    /// Turns every switch off.
+    pub fn clear(&self) {
+        self.0.send_replace(Board::default());
+    }
+
+    /// Stands still while the route's `stall` switch is on.
+    pub(crate) async fn stall(&self, route: Route) {
+        let mut board = self.0.subscribe();
+        // The only error is a board that is gone, and we hold it.
+        drop(board.wait_for(|board| !board[route as usize].stall).await);
+    }
+
+    /// Changes the switches that `body` names and leaves the others; all of it or nothing.
+    pub(crate) fn apply(&self, body: &[u8]) -> Result<(), Problem> {
+        let invalid = |detail: String| Problem::new(Reason::Invalid, detail);
+        let routes: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+            invalid(format!(
+                r#"{error}; write an object of routes, like {{"epro": {{"leak": true}}}}"#
+            ))
+        })?;
+        let mut wrong = Vec::new();
+        let mut board = *self.0.borrow();
+        for (name, switches) in &routes {
+            match (Route::named(name), switches.as_object()) {
+                (Some(route), Some(switches)) => {
+                    let fault = &mut board[route as usize];
+                    for (switch, value) in switches {
+                        wrong.extend(fault.turn(route, switch, value).err());
+                    }
+                }
+                (Some(_), None) => wrong.push(format!(
+                    r#"`{name}`: {switches} is not an object of switches, like {{"stall": true}}"#
+                )),
+                (None, _) => wrong.push(format!(
+                    "there is no route `{name}`; the routes are {}",
+                    Route::ALL.map(Route::name).join(", ")
+                )),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(invalid(wrong.join("; ")));
+        }
+        self.0.send_replace(board);
+        Ok(())
+    }
+
+    /// Every route's switches, as `POST /faults` takes them.
+    pub(crate) fn shown(&self) -> Value {
+        let board = *self.0.borrow();
+        Route::ALL
+            .into_iter()
+            .map(|route| (route.name().to_owned(), board[route as usize].shown(route)))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+}
+
+impl Fault {
+    fn turn(&mut self, route: Route, switch: &str, value: &Value) -> Result<(), String> {
+        let name = route.name();
+        let (turned, expected) = match switch {
+            "leak" if route.can_leak() => {
+                (value.as_bool().map(|on| self.leak = on), "true or false")
+            }
+            "stall" => (value.as_bool().map(|on| self.stall = on), "true or false"),
+            "slow" => {
+                let ms = value.as_u64().filter(|ms| *ms <= SLOW_MS_MAX);
+                let turned = ms.map(|ms| self.slow = Duration::from_millis(ms));
+                (turned, "whole milliseconds from 0 to 3600000")
+            }
+            "error_ratio" => {
+                let ratio = value.as_f64().filter(|ratio| (0.0..=1.0).contains(ratio));
+                (ratio.map(|ratio| self.error_ratio = ratio), "a number from 0 to 1")
+            }
+            _ => {
+                let leak = if route.can_leak() { "leak, " } else { "" };
+                return Err(format!(
+                    "`{name}` has no switch `{switch}`; it has {leak}stall, slow, error_ratio"
+                ));
+            }
+        };
+        turned.ok_or_else(|| format!("`{name}.{switch}`: {value} is not {expected}"))
+    }
+
+    fn shown(self, route: Route) -> Value {
+        let mut shown = json!({
+            "stall": self.stall,
+            "slow": u64::try_from(self.slow.as_millis()).unwrap_or(u64::MAX),
+            "error_ratio": self.error_ratio,
+        });
+        if route.can_leak() {
+            shown["leak"] = self.leak.into();
+        }
+        shown
+    }
+}
+
+/// An hour: longer than any deadline, short enough for every clock.
+const SLOW_MS_MAX: u64 = 3_600_000;
