@@ -1,0 +1,145 @@
+//! The command line.
+//!
+//! Exit codes: 0 done; 1 it could not run; 2 wrong usage (clap's own); 78 the configuration is wrong
+//! (`EX_CONFIG`, which systemd can be told not to restart on).
+
+use std::{error::Error, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{assemble, demo, lifecycle::Signals, logging};
+
+/// `EX_CONFIG` of sysexits.h.
+const CONFIG_IS_WRONG: u8 = 78;
+
+/// Governs the concurrency of the service beside it, and shows where it hurts.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve traffic as a configuration says.
+    Run {
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Run the sidecar, a service behind it and a little traffic, to look at.
+    Demo(demo::Demo),
+    /// Check a configuration and show all its problems at once.
+    Check {
+        /// The configuration file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of configurations.
+    Schema,
+    /// Look into a configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration with every default written out.
+    Show {
+        /// The configuration file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Does what the command line says.
+pub(crate) fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run { config } => with_config(&config, |config| serve(&config)),
+        Command::Demo(demo) => demo.run(),
+        Command::Check { file } => with_config(&file, |config| {
+            let routes: usize = config.listeners.iter().map(|listener| listener.routes.len()).sum();
+            print(&format!(
+                "{}: ok ({} listeners, {routes} routes)\n",
+                file.display(),
+                config.listeners.len()
+            ));
+            ExitCode::SUCCESS
+        }),
+        Command::Schema => {
+            print(&weir_config::schema());
+            ExitCode::SUCCESS
+        }
+        Command::Config(ConfigCommand::Show { file }) => with_config(&file, |config| {
+            print(&weir_config::show(&config));
+            ExitCode::SUCCESS
+        }),
+    }
+}
+
+/// Reads a configuration, or says what is wrong with it.
+fn with_config(
+    file: &std::path::Path,
+    then: impl FnOnce(weir_config::Config) -> ExitCode,
+) -> ExitCode {
+    match weir_config::read(file) {
+        Ok(config) => then(config),
+        Err(diagnostics) => {
+            eprintln!("{diagnostics}");
+            ExitCode::from(CONFIG_IS_WRONG)
+        }
+    }
+}
+
+fn serve(config: &weir_config::Config) -> ExitCode {
+    logging::start();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    runtime.block_on(async {
+        // Signals are heard before anything listens, so that none is lost.
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return failed(&error),
+        };
+        match assemble::start(config) {
+            Ok(sidecar) => {
+                for (listener, address) in
+                    sidecar.shared.plan.listeners.iter().zip(&sidecar.addresses)
+                {
+                    tracing::info!(listener = listener.name, %address, "listening");
+                }
+                tracing::info!(address = %sidecar.admin.admin, "admin");
+                if let Some(address) = sidecar.admin.health {
+                    tracing::info!(%address, "health");
+                }
+                if sidecar.serve(config, signals).await {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::FAILURE
+                }
+            }
+            Err(error) => failed(&error),
+        }
+    })
+}
+
+/// An error and its causes, on one line.
+fn failed(error: &dyn Error) -> ExitCode {
+    let mut line = format!("weir: {error}");
+    let mut cause = error.source();
+    while let Some(because) = cause {
+        line.push_str(&format!(": {because}"));
+        cause = because.source();
+    }
+    eprintln!("{line}");
+    ExitCode::FAILURE
+}
+
+/// Data for another program; a reader that has gone is not an error.
+fn print(data: &str) {
+    use std::io::Write;
+    std::io::stdout().write_all(data.as_bytes()).unwrap_or_default();
+}

@@ -1,0 +1,38 @@
+//! The only clock of the sidecar.
+//!
+//! Policies, the ledger and the deadlines all speak [`Time`]: nanoseconds since this process started.
+//! It is monotonic, so a jump of the wall clock moves no limit, no breaker and no timeout.
+
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use weir_policy::Time;
+
+static EPOCH: OnceLock<Instant> = OnceLock::new();
+
+/// Now, on the monotonic clock.
+#[allow(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+pub(crate) fn now() -> Time {
+    let epoch = *EPOCH.get_or_init(Instant::now);
+    // A process would have to run for 584 years to overflow.
+    Time::from_nanos(epoch.elapsed().as_nanos() as u64)
+}
+
+/// The instant at which a timer for `time` fires.
+pub(crate) fn instant(time: Time) -> tokio::time::Instant {
+    let epoch = *EPOCH.get_or_init(first_instant);
+    tokio::time::Instant::from_std(epoch + Duration::from_nanos(time.as_nanos()))
+}
+
+/// Seconds since 1970 on the wall clock; for people only.
+#[allow(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+pub(crate) fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+fn first_instant() -> Instant {
+    Instant::now()
+}

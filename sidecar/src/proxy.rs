@@ -1,0 +1,31 @@
+//! The request's way, in the order it is walked.
+//!
+//! `accept -> connection -> head -> identify -> admit -> attempt (forward, pump) -> exchange ends`,
+//! with [`refuse`] wherever a verdict is no.
+//!
+//! Weir stands on pingora-core: its HTTP sessions, its connectors, its pools and its TLS. It does not
+//! use pingora-proxy's loop. That loop cannot be left at a deadline, polls nothing downstream while a
+//! filter waits, hides the raw head, retries by itself, and exists twice (h1, h2) with channels
+//! between its halves. Here one task walks one request and owns both sessions, so that every wait
+//! has a deadline and every exit passes the same place.
+
+mod accept;
+mod admit;
+mod attempt;
+mod connection;
+mod exchange;
+mod fields;
+mod forward;
+mod head;
+mod identify;
+mod linger;
+mod pump;
+mod refuse;
+mod stream;
+mod way;
+mod worker;
+
+pub(crate) use self::{
+    accept::{BindError, Bound, bind, run},
+    worker::Shared,
+};

@@ -1,0 +1,208 @@
+//! Sockets in: binding before anything runs, and the accept loop of each worker.
+//!
+//! Every worker accepts from the same sockets; whoever is idle takes the next connection. Binding is
+//! done once, at the start, so that a port in use is an error message and an exit code, not a
+//! process without a listener.
+
+use std::{
+    fs, io, net,
+    os::unix::{fs::PermissionsExt, net as unix},
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, UnixListener},
+    runtime, time,
+};
+use weir_config::Address;
+
+use super::{
+    connection::Connection,
+    stream::{ClientStream, Socket},
+    worker::{Shared, Worker},
+};
+use crate::plan::Listener;
+
+/// Owner and group may connect to a Unix socket of ours.
+const SOCKET_MODE: u32 = 0o660;
+/// How long a worker waits before it accepts again when the system has no room for a connection.
+const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    Tcp(net::TcpListener),
+    Unix(unix::UnixListener),
+}
+
+/// A socket that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for listener {listener}")]
+pub(crate) struct BindError {
+    listener: String,
+    address: Address,
+    source: io::Error,
+}
+
+/// Listens on the address of a listener.
+///
+/// # Errors
+/// When the address is in use, or not ours to use.
+pub(crate) fn bind(listener: &Listener) -> Result<Bound, BindError> {
+    let failed = |source| BindError {
+        listener: listener.name.clone(),
+        address: listener.address.clone(),
+        source,
+    };
+    match &listener.address {
+        Address::Tcp(address) => {
+            let socket = net::TcpListener::bind(address).map_err(failed)?;
+            socket.set_nonblocking(true).map_err(failed)?;
+            Ok(Bound::Tcp(socket))
+        }
+        Address::Unix(path) => {
+            remove_stale(path).map_err(failed)?;
+            let socket = unix::UnixListener::bind(path).map_err(failed)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
+            socket.set_nonblocking(true).map_err(failed)?;
+            Ok(Bound::Unix(socket))
+        }
+    }
+}
+
+/// A socket file that nobody answers on is what a killed process left.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match unix::UnixStream::connect(path) {
+        Ok(_) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(_) => Ok(()),
+    }
+}
+
+impl Bound {
+    /// Where it listens, with the port that the system chose.
+    pub(crate) fn address(&self, written: &Address) -> Address {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map_or_else(|_| written.clone(), Address::Tcp),
+            Self::Unix(_) => written.clone(),
+        }
+    }
+
+    /// Another handle to the same socket, for another worker.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(socket.try_clone()?),
+            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
+        })
+    }
+}
+
+/// A worker's life: accepts until it is told to close, then waits for its connections to end.
+pub(crate) fn run(index: usize, shared: Arc<Shared>, sockets: Vec<Bound>) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let worker = Arc::new(Worker::new(index, shared));
+        let mut loops = tokio::task::JoinSet::new();
+        for (listener, socket) in worker.plan().listeners.iter().zip(sockets) {
+            loops.spawn(accept(
+                Arc::clone(&worker),
+                Arc::clone(listener),
+                AsyncBound::new(socket)?,
+            ));
+        }
+        while loops.join_next().await.is_some() {}
+        worker.shared.ended.cancelled().await;
+        Ok(())
+    })
+}
+
+enum AsyncBound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl AsyncBound {
+    fn new(socket: Bound) -> io::Result<Self> {
+        Ok(match socket {
+            Bound::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Bound::Unix(socket) => Self::Unix(UnixListener::from_std(socket)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<net::IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok((Socket::Tcp(socket), Some(peer.ip())))
+            }
+            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+async fn accept(worker: Arc<Worker>, listener: Arc<Listener>, socket: AsyncBound) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = worker.closing.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let Some(open) = Open::take(&listener) else {
+                    listener.connections_refused.fetch_add(1, Relaxed);
+                    continue;
+                };
+                let connection = Connection {
+                    worker: Arc::clone(&worker),
+                    listener: Arc::clone(&listener),
+                    peer,
+                };
+                tokio::spawn(async move {
+                    connection.serve(ClientStream::new(socket)).await;
+                    drop(open);
+                });
+            }
+            Err(error) if is_clients_own(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, listener = listener.name, "cannot accept; trying again");
+                time::sleep(NO_ROOM).await;
+            }
+        }
+    }
+}
+
+/// Whether only this one connection is concerned, and the next can be accepted at once.
+fn is_clients_own(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    )
+}
+
+/// A connection's place under `limits.connections`.
+struct Open(Arc<Listener>);
+
+impl Open {
+    fn take(listener: &Arc<Listener>) -> Option<Self> {
+        let limit = listener.limits.connections.get();
+        let taken = listener
+            .connections
+            .fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
+        taken.is_ok().then(|| Self(Arc::clone(listener)))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,189 @@
+//! One try at the upstream: pick, connect, send the header, pump.
+//!
+//! A pooled connection may have been closed by the upstream just as we took it. Such a try is made
+//! again when nothing can have happened yet: the request is safe to repeat, has no body, and no byte
+//! of an answer was seen. Retries of real failures are another matter and not made here.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use http::Method;
+use pingora::{
+    ErrorType::ConnectTimedout, connectors::http::Connector, http::RequestHeader,
+    protocols::http::ServerSession,
+};
+use tokio::time::timeout_at;
+use weir_policy::Breaker;
+
+use super::{
+    admit,
+    exchange::Exchange,
+    forward,
+    pump::{Finished, Pump, UpstreamSession, body_too_large, upstream_stop},
+    refuse::Refusal,
+    way::Stop,
+};
+use crate::{clock, plan::Route, reason::Reason, upstream::Endpoint};
+
+/// Tries at stale pooled connections before the failure is believed.
+const STALE_MAX: u32 = 3;
+
+/// Hands the request to the upstream and the answer to the client.
+pub(super) async fn forward(
+    exchange: &mut Exchange,
+    route: &Route,
+    session: &mut ServerSession,
+) -> Result<Finished, Stop> {
+    let has_body = !session.is_body_done();
+    check_length(route, session.req_header())?;
+    let repeatable = !has_body && is_safe(&session.req_header().method);
+    let endpoint = pick(exchange, route)?;
+    exchange.at_endpoint(Arc::clone(&endpoint));
+    let connector = Arc::clone(&exchange.worker.connectors[route.upstream.index]);
+    let mut stale = 0;
+    loop {
+        let header =
+            forward::request(exchange, session.req_header(), has_body, route.upstream.protocol);
+        let header = header.map_err(Stop::Refused)?;
+        exchange.forwarded_at = clock::now();
+        let (mut upstream, reused) = connect(exchange, route, &endpoint, &connector).await?;
+        let ended = run(exchange, route, session, &mut upstream, header, has_body).await;
+        put_back(route, &endpoint, &connector, upstream, &ended).await;
+        let untouched = exchange.header_at.is_none() && session.response_written().is_none();
+        match ended {
+            Err(Stop::Upstream(Reason::UpstreamReset, _))
+                if reused && repeatable && untouched && stale < STALE_MAX =>
+            {
+                stale += 1;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// The header goes up, then both ways flow.
+async fn run(
+    exchange: &mut Exchange,
+    route: &Route,
+    session: &mut ServerSession,
+    upstream: &mut UpstreamSession,
+    header: Box<RequestHeader>,
+    has_body: bool,
+) -> Result<Finished, Stop> {
+    let until = clock::instant(exchange.deadline.at);
+    let sent = async {
+        match &mut *upstream {
+            UpstreamSession::H2(stream) => stream.write_request_header(header, !has_body),
+            upstream => {
+                upstream.write_request_header(header).await?;
+                if has_body { Ok(()) } else { upstream.finish_request_body().await }
+            }
+        }
+    };
+    match timeout_at(until, sent).await {
+        Ok(sent) => sent.map_err(|error| upstream_stop(&error))?,
+        Err(_) => {
+            let detail = "the upstream did not take the request header in time".to_owned();
+            return Err(Stop::Upstream(Reason::UpstreamTotalTimeout, detail));
+        }
+    }
+    Pump::new(exchange, session, route, upstream).run().await
+}
+
+/// Chooses an endpoint whose breaker, where it has one, lets the request pass.
+fn pick(exchange: &mut Exchange, route: &Route) -> Result<Arc<Endpoint>, Stop> {
+    let upstream = &route.upstream;
+    let mut refused: Vec<Arc<Endpoint>> = Vec::new();
+    let mut last = None;
+    loop {
+        let tried = |endpoint: &Endpoint| refused.iter().any(|tried| tried.name == endpoint.name);
+        let Some(endpoint) = upstream.pick(|endpoint| !tried(endpoint)) else {
+            let none = || {
+                let detail = format!(
+                    "upstream {} has no address yet: its name was never resolved",
+                    upstream.name
+                );
+                Refusal::new(Reason::NoEndpoint, detail)
+                    .policy(&upstream.name)
+                    .retry_after(upstream.dns_refresh)
+            };
+            return Err(Stop::Refused(last.unwrap_or_else(none)));
+        };
+        let breaker: Option<Arc<Breaker>> = route.breaker.of_endpoint(&endpoint);
+        match breaker.map(|breaker| admit::ask(exchange, route, &breaker, Some(&endpoint.name))) {
+            None | Some(Ok(())) => return Ok(endpoint),
+            Some(Err(refusal)) => {
+                last = Some(refusal);
+                refused.push(endpoint);
+            }
+        }
+    }
+}
+
+async fn connect(
+    exchange: &Exchange,
+    route: &Route,
+    endpoint: &Endpoint,
+    connector: &Connector,
+) -> Result<(UpstreamSession, bool), Stop> {
+    let now = clock::now();
+    let until = (now + route.timeout.connect).min(exchange.deadline.at);
+    let timed_out = || {
+        let detail = format!("no connection to {} within {:?}", endpoint.name, until.since(now));
+        if until < now + route.timeout.connect && exchange.deadline.callers {
+            return Stop::Refused(Refusal::new(Reason::Deadline, detail));
+        }
+        Stop::Upstream(Reason::UpstreamConnectTimeout, detail)
+    };
+    match timeout_at(clock::instant(until), connector.get_http_session(&endpoint.peer)).await {
+        Err(_) => Err(timed_out()),
+        Ok(Err(error)) if *error.etype() == ConnectTimedout => Err(timed_out()),
+        Ok(Err(error)) => {
+            let why = error.root_cause().to_string();
+            Err(Stop::Upstream(
+                Reason::UpstreamConnect,
+                format!("no connection to {}: {why}", endpoint.name),
+            ))
+        }
+        Ok(Ok((session, reused))) => {
+            if !reused {
+                route.upstream.connections_opened.fetch_add(1, Relaxed);
+            }
+            Ok((session, reused))
+        }
+    }
+}
+
+/// An h1 connection goes back when both messages are whole; an h2 one always does, because dropping
+/// the stream resets the stream and nothing else.
+async fn put_back(
+    route: &Route,
+    endpoint: &Endpoint,
+    connector: &Connector,
+    upstream: UpstreamSession,
+    ended: &Result<Finished, Stop>,
+) {
+    let whole = matches!(ended, Ok(Finished { request_complete: true }));
+    if whole || matches!(upstream, UpstreamSession::H2(_)) {
+        connector
+            .release_http_session(upstream, &endpoint.peer, Some(route.upstream.keepalive))
+            .await;
+    }
+}
+
+/// A body whose length is told and too large is refused before the upstream hears of it.
+fn check_length(route: &Route, request: &RequestHeader) -> Result<(), Stop> {
+    let length = request.headers.get(http::header::CONTENT_LENGTH);
+    let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    let limit = route.limits.body.get();
+    match length {
+        Some(length) if length > limit => {
+            Err(Stop::Refused(body_too_large(limit).input("content_length", length)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 9110, section 9.2.2: repeating these has no further effect.
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}

@@ -1,0 +1,229 @@
+//! One request, from its first byte to its last.
+//!
+//! The exchange exists before the request is parsed and is closed by its `Drop`: the ledger, the
+//! permit, the breaker's ticket and the stream's place come back however the request ends, also when
+//! its task is dropped in the middle.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use weir_policy::{Breaker, Debit, Outcome, Ticket, Time};
+
+use super::worker::Worker;
+use crate::{
+    clock,
+    plan::{Listener, Route},
+    reason::Reason,
+    upstream::Endpoint,
+};
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) worker: Arc<Worker>,
+    pub(super) listener: Arc<Listener>,
+    /// Who connected; `None` on a Unix socket.
+    pub(super) peer: Option<IpAddr>,
+    /// Whether `peer` is believed.
+    pub(super) trusted: bool,
+    pub(super) started: Time,
+    /// Whether there is a request header to speak of.
+    pub(super) parsed: bool,
+    /// Known once the request is identified.
+    pub(super) route: Option<Arc<Route>>,
+    /// Who asks, as far as it is believed.
+    pub(super) client: Option<IpAddr>,
+    pub(super) deadline: Deadline,
+    /// When the upstream was handed the request.
+    pub(super) forwarded_at: Time,
+    /// When the response header arrived from the upstream.
+    pub(super) header_at: Option<Time>,
+    pub(super) charged: Vec<Charged>,
+    tickets: Vec<(Arc<Breaker>, Ticket)>,
+    permit: bool,
+    stream: bool,
+    endpoint: Option<Arc<Endpoint>>,
+    status: Option<u16>,
+    reason: Option<Reason>,
+}
+
+/// Until when, and whose word that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deadline {
+    pub(super) at: Time,
+    /// The caller set it, shorter than the route's own.
+    pub(super) callers: bool,
+}
+
+/// A debit on the rate limit at this place of the route.
+#[derive(Debug)]
+pub(super) struct Charged {
+    pub(super) rate: usize,
+    pub(super) debit: Debit,
+}
+
+/// What the upstream did, as breakers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It answered; the time to its header, where that is a latency and not the life of a stream.
+    Good(Option<Duration>),
+    /// It failed, or was too late.
+    Fault,
+    /// Nothing that says how it is.
+    Nothing,
+}
+
+impl Exchange {
+    /// Counts a request that has begun.
+    pub(super) fn begin(
+        worker: &Arc<Worker>,
+        listener: &Arc<Listener>,
+        peer: Option<IpAddr>,
+        started: Time,
+    ) -> Self {
+        worker.page().begin(listener.index);
+        Self {
+            worker: Arc::clone(worker),
+            listener: Arc::clone(listener),
+            peer,
+            trusted: worker.plan().trusts(peer),
+            started,
+            parsed: false,
+            route: None,
+            client: peer,
+            deadline: Deadline { at: started + listener.timeout.request_header, callers: false },
+            forwarded_at: started,
+            header_at: None,
+            charged: Vec::new(),
+            tickets: Vec::new(),
+            permit: false,
+            stream: false,
+            endpoint: None,
+            status: None,
+            reason: None,
+        }
+    }
+
+    /// How it ended; the first word stands.
+    pub(super) fn ends(&mut self, reason: Reason) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// How it ended after all, where a trailer says other than the header.
+    pub(super) fn ends_instead(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+    }
+
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// The status that was sent to the client.
+    pub(super) fn answered(&mut self, status: u16) {
+        self.status = Some(status);
+    }
+
+    pub(super) fn holds_ticket(&mut self, breaker: Arc<Breaker>, ticket: Ticket) {
+        self.tickets.push((breaker, ticket));
+    }
+
+    pub(super) fn holds_permit(&mut self) {
+        self.permit = true;
+    }
+
+    pub(super) fn holds_stream(&mut self) {
+        self.stream = true;
+    }
+
+    /// Whether it has a place among the open streams.
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream
+    }
+
+    /// The endpoint that has the request now.
+    pub(super) fn at_endpoint(&mut self, endpoint: Arc<Endpoint>) {
+        endpoint.in_flight.fetch_add(1, Relaxed);
+        self.endpoint = Some(endpoint);
+    }
+
+    /// The upstream is done with the request: its breakers hear the verdict, the permit goes on.
+    pub(super) fn upstream_done(&mut self, verdict: Verdict) {
+        self.settle(verdict);
+        if let Some(endpoint) = self.endpoint.take() {
+            endpoint.in_flight.fetch_sub(1, Relaxed);
+        }
+        self.release_permit();
+    }
+
+    /// Tells the breakers and gives their tickets back.
+    pub(super) fn settle(&mut self, verdict: Verdict) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let outcome = match verdict {
+            Verdict::Good(latency) => Some(Outcome::Success { latency }),
+            Verdict::Fault => Some(Outcome::Failure),
+            Verdict::Nothing => None,
+        };
+        let (now, random) = (clock::now(), self.worker.random());
+        for (breaker, ticket) in self.tickets.drain(..) {
+            match outcome {
+                Some(outcome) => breaker.on_outcome(ticket, outcome, now, random),
+                None => breaker.release(ticket),
+            }
+        }
+    }
+
+    /// Hands the permit to the next in the queue.
+    pub(super) fn release_permit(&mut self) {
+        if !std::mem::take(&mut self.permit) {
+            return;
+        }
+        if let Some(route) = &self.route {
+            hand_on(route);
+        }
+    }
+
+    /// Gives the tokens back, unless the policy keeps them.
+    pub(super) fn refund(&mut self) {
+        let Some(route) = &self.route else { return };
+        let now = clock::now();
+        for charged in self.charged.drain(..) {
+            let rate = &route.rates[charged.rate];
+            if !rate.settings.charge_on_reject {
+                rate.limiter.refund(&charged.debit, now);
+            }
+        }
+    }
+}
+
+/// Hands a permit of the route to the longest waiter that is still there.
+pub(super) fn hand_on(route: &Route) {
+    while let Some(waker) = route.concurrency.in_flight.release(clock::now()) {
+        if waker.send(()).is_ok() {
+            return;
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.upstream_done(Verdict::Nothing);
+        if let (true, Some(route)) = (self.stream, &self.route) {
+            route.streams.fetch_sub(1, Relaxed);
+        }
+        let unsaid = if std::thread::panicking() { Reason::Internal } else { Reason::ClientCancel };
+        let route = self.route.as_ref().map_or(self.listener.unrouted, |route| route.index);
+        let took = clock::now().since(self.started);
+        self.worker.page().end(
+            self.listener.index,
+            route,
+            self.reason.unwrap_or(unsaid),
+            self.status,
+            took,
+        );
+    }
+}

@@ -1,0 +1,330 @@
+//! No, in a form that a program, a person and a log read alike.
+//!
+//! Every answer that Weir writes itself comes from here: a problem body (RFC 9457) with the reason,
+//! the policy and an id for `/explain`; `Proxy-Status` (RFC 9209); `Retry-After` and `RateLimit`
+//! where they are known; gRPC callers get the same as a Trailers-Only response.
+
+use std::{fmt::Display, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use pingora::{
+    http::{RequestHeader, ResponseHeader},
+    protocols::http::ServerSession,
+};
+use serde::Serialize;
+
+use super::exchange::Exchange;
+use crate::{clock, observe::explain::Refused, reason::Reason};
+
+/// A verdict with advice.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    detail: String,
+    policy: String,
+    retry_after: Option<Duration>,
+    rate: Option<(HeaderValue, HeaderValue)>,
+    inputs: Vec<(&'static str, String)>,
+    would_pass: String,
+}
+
+impl Refusal {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            policy: String::new(),
+            retry_after: None,
+            rate: None,
+            inputs: Vec::new(),
+            would_pass: String::new(),
+        }
+    }
+
+    /// Names the policy as the configuration does.
+    pub(super) fn policy(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.policy);
+        self
+    }
+
+    pub(super) fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The `RateLimit` fields.
+    pub(super) fn rate(mut self, policy: &HeaderValue, remaining: u32, reset: Duration) -> Self {
+        self.rate = Some((policy.clone(), rate_limit(policy, remaining, reset)));
+        self
+    }
+
+    /// A number of this instant, for `/explain`.
+    pub(super) fn input(mut self, name: &'static str, value: impl Display) -> Self {
+        self.inputs.push((name, value.to_string()));
+        self
+    }
+
+    /// The nearest change that would have let the request pass.
+    pub(super) fn would_pass(mut self, change: String) -> Self {
+        self.would_pass = change;
+        self
+    }
+}
+
+/// `RateLimit` (draft-ietf-httpapi-ratelimit-headers): what is left, and in how many seconds there is more.
+pub(super) fn rate_limit(policy: &HeaderValue, remaining: u32, reset: Duration) -> HeaderValue {
+    let name = policy
+        .to_str()
+        .ok()
+        .and_then(|policy| policy.split(';').next())
+        .unwrap_or("\"rate_limit\"");
+    let text = format!("{name};r={remaining};t={}", whole_seconds(reset));
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("\"rate_limit\";r=0"))
+}
+
+/// Rounded up, so that nobody comes back too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// Writes the answer and remembers the refusal. `Err` when the client could not be told.
+pub(super) async fn answer(
+    exchange: &mut Exchange,
+    session: &mut ServerSession,
+    refusal: Refusal,
+) -> pingora::Result<()> {
+    let (number, id) = exchange.worker.shared.explain.id(exchange.worker.index);
+    let id = id.to_string();
+    // Pingora panics when asked for a header that it could not parse.
+    let request = exchange.parsed.then(|| session.req_header());
+    let grpc = session.is_http2() && request.is_some_and(is_grpc);
+    let (response, body) = if grpc { trailers_only(&refusal, &id) } else { problem(&refusal, &id) };
+    let status = response.status.as_u16();
+    let refused = refused(exchange, request, &refusal, status);
+    exchange.worker.shared.explain.keep(number, refused);
+    exchange.answered(status);
+    write(session, response, body).await
+}
+
+/// Writes a whole response; without a body, an h2 one ends with its header.
+async fn write(
+    session: &mut ServerSession,
+    response: ResponseHeader,
+    body: Bytes,
+) -> pingora::Result<()> {
+    match session {
+        ServerSession::H2(session) if body.is_empty() => {
+            session.write_response_header(Box::new(response), true)
+        }
+        session => {
+            session.write_response_header(Box::new(response)).await?;
+            session.write_response_body(body, true).await
+        }
+    }
+}
+
+/// The body of RFC 9457, with our own members.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    policy: &'a str,
+    id: &'a str,
+    detail: &'a str,
+}
+
+fn problem(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
+    let status = refusal.reason.status();
+    let problem = Problem {
+        kind: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        reason: refusal.reason.word(),
+        policy: &refusal.policy,
+        id,
+        detail: &refusal.detail,
+    };
+    // Strings and a number always serialize.
+    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+    body.push(b'\n');
+    let body = Bytes::from(body);
+    let mut response = header_for(status);
+    put(&mut response, header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    put(&mut response, header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        put(
+            &mut response,
+            header::ALLOW,
+            HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    advise(&mut response, refusal);
+    (response, body)
+}
+
+/// The status travels in the header block, which is also the trailer (gRPC over HTTP/2, Responses).
+fn trailers_only(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
+    let mut response = header_for(StatusCode::OK);
+    put(&mut response, header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    put(
+        &mut response,
+        HeaderName::from_static("grpc-status"),
+        HeaderValue::from(u16::from(refusal.reason.grpc_code())),
+    );
+    let message = format!("{}: {} ({id})", refusal.reason.word(), refusal.detail);
+    if let Ok(message) = HeaderValue::from_str(&percent_encoded(&message)) {
+        put(&mut response, HeaderName::from_static("grpc-message"), message);
+    }
+    if let Some(after) = refusal.retry_after {
+        let millis = HeaderValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        put(&mut response, HeaderName::from_static("grpc-retry-pushback-ms"), millis);
+    }
+    advise(&mut response, refusal);
+    (response, Bytes::new())
+}
+
+fn advise(response: &mut ResponseHeader, refusal: &Refusal) {
+    if let Some(after) = refusal.retry_after {
+        put(response, header::RETRY_AFTER, HeaderValue::from(whole_seconds(after).max(1)));
+    }
+    if let Some((policy, left)) = &refusal.rate {
+        put(response, HeaderName::from_static("ratelimit-policy"), policy.clone());
+        put(response, HeaderName::from_static("ratelimit"), left.clone());
+    }
+    let status = format!(
+        "weir; error={}; details=\"{}\"",
+        refusal.reason.proxy_error(),
+        refusal.reason.word()
+    );
+    if let Ok(status) = HeaderValue::from_str(&status) {
+        put(response, HeaderName::from_static("proxy-status"), status);
+    }
+}
+
+/// RFC 9457 bodies are not to be kept by caches.
+fn header_for(status: StatusCode) -> ResponseHeader {
+    // Only an impossible status could fail here, and ours come from a table.
+    let mut response = ResponseHeader::build(status, Some(8))
+        .unwrap_or_else(|_| ResponseHeader::from(http::Response::new(()).into_parts().0));
+    put(&mut response, header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn put(response: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {
+    // A known name with a valid value cannot be refused; were it, the answer goes out without it.
+    response.insert_header(name, value).unwrap_or_default();
+}
+
+/// Whether the caller speaks gRPC.
+pub(super) fn is_grpc(request: &RequestHeader) -> bool {
+    request.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let rest = kind.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| rest.is_empty() || matches!(rest[0], b'+' | b';'))
+    })
+}
+
+/// The percent-encoding of `grpc-message`: all but printable ASCII, and the percent sign.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+fn refused(
+    exchange: &Exchange,
+    request: Option<&RequestHeader>,
+    refusal: &Refusal,
+    status: u16,
+) -> Refused {
+    let path = request.map_or("", |request| request.uri.path());
+    let kept = path
+        .char_indices()
+        .map(|(at, letter)| at + letter.len_utf8())
+        .take_while(|end| *end <= 256)
+        .last();
+    Refused {
+        at: clock::unix_seconds(),
+        listener: exchange.listener.name.clone(),
+        route: exchange.route.as_ref().map_or_else(String::new, |route| route.name.clone()),
+        policy: refusal.policy.clone(),
+        reason: refusal.reason,
+        status,
+        method: request.map_or_else(String::new, |request| request.method.to_string()),
+        path: path[..kept.unwrap_or(0)].to_owned(),
+        detail: refusal.detail.clone(),
+        inputs: refusal.inputs.clone(),
+        would_pass: refusal.would_pass.clone(),
+        retry_after: refusal.retry_after,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_reads_as_the_design_shows_it() {
+        let policy = HeaderValue::from_static("\"partner-api\";q=100;w=1");
+        let refusal =
+            Refusal::new(Reason::RateLimited, "100 requests a second; the next one fits in 8 ms")
+                .policy("partner-api")
+                .retry_after(Duration::from_millis(8))
+                .rate(&policy, 0, Duration::from_millis(8));
+        let (response, body) = problem(&refusal, "k3v9-000017");
+        let header = |name: &str| response.headers[name].to_str().unwrap().to_owned();
+        assert_eq!(response.status, 429);
+        assert_eq!(header("content-type"), "application/problem+json");
+        assert_eq!(header("retry-after"), "1");
+        assert_eq!(header("ratelimit-policy"), "\"partner-api\";q=100;w=1");
+        assert_eq!(header("ratelimit"), "\"partner-api\";r=0;t=1");
+        assert_eq!(
+            header("proxy-status"),
+            "weir; error=http_request_denied; details=\"rate_limited\""
+        );
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["reason"], "rate_limited");
+        assert_eq!(body["policy"], "partner-api");
+        assert_eq!(body["id"], "k3v9-000017");
+    }
+
+    #[test]
+    fn a_grpc_refusal_is_all_header() {
+        let refusal = Refusal::new(Reason::Overloaded, "full – 100 %")
+            .retry_after(Duration::from_millis(1500));
+        let (response, body) = trailers_only(&refusal, "k3v9-000018");
+        assert!(body.is_empty());
+        assert_eq!(response.status, 200);
+        assert_eq!(response.headers["grpc-status"], "14");
+        assert_eq!(
+            response.headers["grpc-message"],
+            "overloaded: full %E2%80%93 100 %25 (k3v9-000018)"
+        );
+        assert_eq!(response.headers["grpc-retry-pushback-ms"], "1500");
+        assert_eq!(response.headers["retry-after"], "2");
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        for (kind, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;x=y", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            let mut request = RequestHeader::build("POST", b"/", None).unwrap();
+            request.insert_header("content-type", kind).unwrap();
+            assert_eq!(is_grpc(&request), expected, "{kind}");
+        }
+    }
+}

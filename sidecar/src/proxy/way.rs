@@ -1,0 +1,154 @@
+//! A request's way through the stages, and what becomes of its connection.
+
+use bytes::BytesMut;
+use pingora::protocols::{
+    Stream,
+    http::{ServerSession, server::ReusableHttpStream},
+};
+
+use super::{
+    admit, attempt,
+    exchange::{Exchange, Verdict},
+    forward, identify,
+    linger::{Rest, drain, linger},
+    pump::Finished,
+    refuse::{self, Refusal},
+};
+use crate::{clock, reason::Reason};
+
+/// Why a request did not go all the way.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// We say no.
+    Refused(Refusal),
+    /// The upstream failed, and how.
+    Upstream(Reason, String),
+    /// The client is no longer there to be told.
+    Gone(Reason),
+}
+
+/// A connection that can take the next request, with what was read of it.
+pub(super) struct Reusable {
+    pub(super) stream: Stream,
+    pub(super) prefix: BytesMut,
+}
+
+/// What is left to do with a connection when its request has been answered.
+enum After {
+    /// Both messages are whole.
+    Finish(ServerSession),
+    /// A small rest of the request is still to come.
+    Drain(ServerSession),
+    /// The client is still sending what nobody will read.
+    Linger(ServerSession),
+    Close,
+}
+
+/// Walks a request whose header has been read; returns its h1 connection when it can go on.
+pub(super) async fn walk(mut exchange: Exchange, mut session: ServerSession) -> Option<Reusable> {
+    if exchange.worker.draining.is_cancelled() {
+        session.set_keepalive(None);
+    }
+    let after = match proceed(&mut exchange, &mut session).await {
+        Ok(Finished { request_complete: true }) => After::Finish(session),
+        Ok(Finished { request_complete: false }) => After::Linger(session),
+        Err(stop) => stopped(&mut exchange, session, stop).await,
+    };
+    match after {
+        After::Finish(session) => {
+            let finished = session.finish().await;
+            drop(exchange);
+            reusable(finished.ok().flatten()?)
+        }
+        After::Drain(session) => {
+            drop(exchange);
+            reusable(drain(session).await?)
+        }
+        After::Linger(session) => {
+            drop(exchange);
+            if let ServerSession::H1(session) = session {
+                linger(session.into_inner()).await;
+            }
+            None
+        }
+        After::Close => None,
+    }
+}
+
+fn reusable(stream: ReusableHttpStream) -> Option<Reusable> {
+    let (stream, prefix) = stream.into_parts();
+    Some(Reusable { stream, prefix: prefix.unwrap_or_default() })
+}
+
+/// The stages, in order.
+async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result<Finished, Stop> {
+    identify::identify(exchange, session.req_header()).map_err(Stop::Refused)?;
+    let Some(route) = exchange.route.clone() else {
+        return Err(Stop::Refused(Refusal::new(Reason::Internal, "a request lost its route")));
+    };
+    if clock::now() >= exchange.deadline.at {
+        let spent =
+            Refusal::new(Reason::Deadline, "the deadline was spent before the request arrived");
+        return Err(Stop::Refused(spent.policy(&route.name)));
+    }
+    admit::rate(exchange, &route, session.req_header()).map_err(Stop::Refused)?;
+    admit::breaker(exchange, &route).map_err(Stop::Refused)?;
+    if route.stream || forward::is_websocket(session.req_header()) {
+        admit::stream(exchange, &route).map_err(Stop::Refused)?;
+    }
+    admit::permit(exchange, &route, session).await?;
+    attempt::forward(exchange, &route, session).await
+}
+
+async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) -> After {
+    match stop {
+        Stop::Gone(reason) => {
+            exchange.ends_instead(reason);
+            exchange.upstream_done(Verdict::Nothing);
+            After::Close
+        }
+        Stop::Upstream(reason, detail) => {
+            exchange.ends_instead(reason);
+            exchange.upstream_done(Verdict::Fault);
+            let route = exchange
+                .route
+                .as_ref()
+                .map_or_else(String::new, |route| route.upstream.name.clone());
+            answer_or_cut(exchange, session, Refusal::new(reason, detail).policy(&route)).await
+        }
+        Stop::Refused(refusal) => {
+            exchange.ends_instead(refusal.reason);
+            exchange.upstream_done(Verdict::Nothing);
+            exchange.refund();
+            answer_or_cut(exchange, session, refusal).await
+        }
+    }
+}
+
+/// Says why, where the answer has not begun; otherwise it is cut so that nobody takes it for whole.
+async fn answer_or_cut(
+    exchange: &mut Exchange,
+    mut session: ServerSession,
+    refusal: Refusal,
+) -> After {
+    let begun = session.response_written().is_some_and(|header| !header.status.is_informational());
+    if begun {
+        if let ServerSession::H2(session) = &mut session {
+            session.shutdown();
+        }
+        return After::Close;
+    }
+    let rest = Rest::of(&mut session);
+    match rest {
+        Rest::Unbounded => session.set_keepalive(None),
+        Rest::None | Rest::Small => session.set_close_on_response_before_downstream_finish(false),
+    }
+    if refuse::answer(exchange, &mut session, refusal).await.is_err() {
+        return After::Close;
+    }
+    match rest {
+        Rest::None => After::Finish(session),
+        Rest::Small => After::Drain(session),
+        Rest::Unbounded => After::Linger(session),
+    }
+}

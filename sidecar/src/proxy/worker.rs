@@ -1,0 +1,118 @@
+//! A worker: one thread, one runtime, its own connections to the upstreams, its own page of the ledger.
+//!
+//! Requests never move between workers, so nothing on their way is shared but the policies, which
+//! are one for the whole process and made of atomics.
+
+use std::{fmt, hash::BuildHasher, hash::RandomState, net::IpAddr, sync::Arc};
+
+use pingora::connectors::{ConnectorOptions, http::Connector};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    observe::{
+        explain::Explain,
+        ledger::{Ledger, Page},
+    },
+    plan::Plan,
+};
+
+/// Idle upstream connections that a worker keeps, over all upstreams.
+const POOLED: usize = 1024;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    pub(crate) ledger: Ledger,
+    pub(crate) explain: Explain,
+    /// Hashes client keys; its own in every process, so that a hash says nothing outside of it.
+    pub(crate) keys: RandomState,
+    /// Answers say `Connection: close` from here on.
+    pub(crate) draining: CancellationToken,
+    /// No new connections, and idle ones are closed.
+    pub(crate) closing: CancellationToken,
+    /// Everything is done, or out of time.
+    pub(crate) ended: CancellationToken,
+}
+
+/// One thread's share of the work.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    /// By [`crate::upstream::Upstream::index`].
+    pub(crate) connectors: Vec<Arc<Connector>>,
+    /// Children of the shared tokens: waiting on them takes no lock that two workers share.
+    pub(crate) draining: CancellationToken,
+    pub(crate) closing: CancellationToken,
+}
+
+impl Worker {
+    /// To be made on the worker's own runtime.
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let plain = Arc::new(Connector::new(Some(ConnectorOptions::new(POOLED))));
+        let connectors = shared.plan.upstreams.iter().map(|upstream| {
+            let Some(ca) = upstream.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else {
+                return Arc::clone(&plain);
+            };
+            let mut options = ConnectorOptions::new(POOLED);
+            options.ca_file = Some(ca.display().to_string());
+            Arc::new(Connector::new(Some(options)))
+        });
+        Self {
+            index,
+            connectors: connectors.collect(),
+            draining: shared.draining.child_token(),
+            closing: shared.closing.child_token(),
+            shared,
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.shared.plan
+    }
+
+    pub(crate) fn page(&self) -> &Page {
+        self.shared.ledger.page(self.index)
+    }
+
+    /// The keyed hash of a client key.
+    pub(crate) fn hash(&self, kind: u8, key: &[u8]) -> u64 {
+        self.shared.keys.hash_one((kind, key))
+    }
+
+    /// Bits for the policies that draw lots.
+    pub(crate) fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// The address that stands for a client in a rate limit: IPv6 cut to its prefix.
+pub(super) fn client_key(address: IpAddr, v6_prefix: u8) -> [u8; 16] {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => {
+            let cut = u128::MAX.checked_shl(128 - u32::from(v6_prefix)).unwrap_or(0);
+            (u128::from(v6) & cut).to_be_bytes()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_v6_client_is_its_prefix_and_a_mapped_v4_is_a_v4() {
+        let key = |text: &str| client_key(text.parse().unwrap(), 64);
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Where requests go: the endpoints of an upstream, kept fresh off the request's way.
+//!
+//! A name is resolved in the background and its last good answer is kept, so that no request waits
+//! for DNS and an outage of DNS is not an outage of the service. The picking itself is in
+//! [`weir_policy::Balancer`].
+
+pub(crate) mod resolve;
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    os::unix::net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use pingora::{protocols::l4::socket, upstreams::peer::HttpPeer};
+use weir_config::{Protocol, Tls};
+use weir_policy::Balancer;
+
+/// How many streams may share a connection of an h2 upstream; the peer's own setting still holds.
+const H2_STREAMS_PER_CONNECTION: usize = 1_000;
+
+/// A service with its endpoints.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Its place in the plan.
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) keepalive: Duration,
+    pub(crate) dns_refresh: Duration,
+    pub(crate) configured: Vec<weir_config::Endpoint>,
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    balancer: Balancer,
+    /// Connections opened since the start.
+    pub(crate) connections_opened: AtomicU64,
+    /// Failed look-ups since the start.
+    pub(crate) resolve_failures: AtomicU64,
+}
+
+/// One address of an upstream.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// The address, or `unix:` and the path.
+    pub(crate) name: String,
+    /// What Pingora's connector needs to know.
+    pub(crate) peer: HttpPeer,
+    /// Requests it is working on.
+    pub(crate) in_flight: AtomicU32,
+}
+
+/// A Unix socket's path that the system cannot take.
+#[derive(Debug, thiserror::Error)]
+#[error("upstream {upstream}: {path:?} cannot be a socket's path")]
+pub(crate) struct BadPath {
+    upstream: String,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Upstream {
+    /// # Errors
+    /// When the path of a Unix socket is longer than the system takes.
+    pub(crate) fn new(index: usize, settings: &weir_config::Upstream) -> Result<Self, BadPath> {
+        let upstream = Self {
+            index,
+            name: settings.name.clone(),
+            protocol: settings.protocol,
+            tls: settings.tls.clone(),
+            keepalive: settings.keepalive,
+            dns_refresh: settings.dns_refresh,
+            configured: settings.endpoints.clone(),
+            endpoints: ArcSwap::from_pointee(Vec::new()),
+            balancer: Balancer::new(settings.balance),
+            connections_opened: AtomicU64::new(0),
+            resolve_failures: AtomicU64::new(0),
+        };
+        let mut known = Vec::new();
+        for endpoint in &settings.endpoints {
+            let address = match endpoint {
+                weir_config::Endpoint::Address(address) => socket::SocketAddr::Inet(*address),
+                weir_config::Endpoint::Unix(path) => match SocketAddr::from_pathname(path) {
+                    Ok(address) => socket::SocketAddr::Unix(address),
+                    Err(source) => {
+                        return Err(BadPath {
+                            upstream: settings.name.clone(),
+                            path: path.clone(),
+                            source,
+                        });
+                    }
+                },
+                weir_config::Endpoint::Name { .. } => continue,
+            };
+            known.push(Arc::new(upstream.endpoint(endpoint.to_string(), address)));
+        }
+        upstream.endpoints.store(Arc::new(known));
+        Ok(upstream)
+    }
+
+    /// Replaces the endpoints that came from names; those that stay keep what they count.
+    pub(crate) fn set_resolved(&self, resolved: &[std::net::SocketAddr]) {
+        let before = self.endpoints.load();
+        let written = |endpoint: &&Arc<Endpoint>| {
+            self.configured.iter().any(|one| one.to_string() == endpoint.name)
+        };
+        let mut after: Vec<_> = before.iter().filter(written).cloned().collect();
+        for address in resolved {
+            let name = address.to_string();
+            if after.iter().any(|endpoint| endpoint.name == name) {
+                continue;
+            }
+            let known = before.iter().find(|endpoint| endpoint.name == name).cloned();
+            after.push(known.unwrap_or_else(|| {
+                Arc::new(self.endpoint(name, socket::SocketAddr::Inet(*address)))
+            }));
+        }
+        self.endpoints.store(Arc::new(after));
+    }
+
+    /// The endpoints at this moment.
+    pub(crate) fn endpoints(&self) -> Arc<Vec<Arc<Endpoint>>> {
+        self.endpoints.load_full()
+    }
+
+    /// Chooses an endpoint among those that `usable` takes; `None` when there is none.
+    pub(crate) fn pick(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+        let endpoints = self.endpoints.load();
+        let loads: Vec<AtomicU32> =
+            endpoints.iter().map(|endpoint| endpoint.in_flight.load(Relaxed).into()).collect();
+        let place = self.balancer.pick(&loads, |place| usable(&endpoints[place]))?;
+        Some(Arc::clone(&endpoints[place]))
+    }
+
+    fn endpoint(&self, name: String, address: socket::SocketAddr) -> Endpoint {
+        let sni = self.tls.as_ref().map_or_else(String::new, |tls| tls.sni.clone());
+        let mut peer = HttpPeer::new(PLACEHOLDER, self.tls.is_some(), sni);
+        peer._address = address;
+        match self.protocol {
+            Protocol::H1 => peer.options.set_http_version(1, 1),
+            Protocol::H2 => peer.options.set_http_version(2, 2),
+        }
+        peer.options.max_h2_streams = H2_STREAMS_PER_CONNECTION;
+        Endpoint { name, peer, in_flight: AtomicU32::new(0) }
+    }
+}
+
+/// Pingora's constructor takes only what it can look up; the address is set right after.
+const PLACEHOLDER: (Ipv4Addr, u16) = (Ipv4Addr::UNSPECIFIED, 0);
