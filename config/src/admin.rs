@@ -1,5 +1,7 @@
 //! The operator's listener.
 
+pub(crate) mod yaml;
+
 use std::{fmt, net::SocketAddr};
 
 /// The admin listener and who may use it.

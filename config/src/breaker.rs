@@ -1,5 +1,7 @@
 //! `breaker:` when to stop asking a dependency that fails.
 
+pub(crate) mod yaml;
+
 use std::{num::NonZeroU32, time::Duration};
 
 use crate::{Mode, Ratio};

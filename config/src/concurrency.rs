@@ -1,5 +1,7 @@
 //! `concurrency:` how many at once, and how many may wait.
 
+pub(crate) mod yaml;
+
 use std::{num::NonZeroU32, time::Duration};
 
 use crate::Mode;

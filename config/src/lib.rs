@@ -1,28 +1,48 @@
 //! The configuration of a Weir sidecar: YAML in, values that cannot be wrong out.
 //!
-//! A file becomes a [`Config`] in one step ([`load`](crate::load) arrives with the reader); nothing
-//! downstream validates again. Units live in types, defaults are filled in, names are resolved.
+//! A file becomes a [`Config`] in one step, [`load`]; nothing downstream validates again. Units live
+//! in types, defaults are filled in, names are resolved. Or it becomes [`Diagnostics`]: all that is
+//! wrong with it, at once.
+//!
+//! On the way it is a tree of nodes that know their places (`tree`), then structs that say which keys
+//! there are (the `yaml` module beside each section's values, read by `decode`), then values.
 
 mod admin;
 mod breaker;
 mod concurrency;
+mod decode;
+mod diagnostics;
+mod file;
 mod limits;
 mod listener;
 mod mode;
 mod rate_limit;
+mod read;
 mod route;
+mod scalar;
+mod schema;
+mod scope;
+mod show;
+mod source;
 mod timeout;
+mod tree;
 mod units;
 mod upstream;
+mod variable;
 
 pub use admin::{Admin, Secret};
 pub use breaker::{AdaptiveBreaker, Breaker, BreakerScope, Trip, TripBreaker};
 pub use concurrency::{Concurrency, Queue};
+pub use diagnostics::Diagnostics;
+pub use file::load;
 pub use limits::{ListenerLimits, RouteLimits};
 pub use listener::{Address, Listener, ListenerTimeout};
 pub use mode::Mode;
 pub use rate_limit::{Key, RateLimit};
+pub use read::{FILE_BYTES_MAX, read};
 pub use route::{HeaderMatch, Match, PathMatch, Route};
+pub use schema::schema;
+pub use show::show;
 pub use timeout::Timeout;
 pub use units::{ByteSize, Ratio};
 pub use upstream::{Balance, Endpoint, Protocol, Tls, Upstream};

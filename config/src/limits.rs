@@ -1,5 +1,7 @@
 //! `limits:` how large, how many.
 
+pub(crate) mod yaml;
+
 use std::num::NonZeroU32;
 
 use crate::ByteSize;

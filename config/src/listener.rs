@@ -1,5 +1,7 @@
 //! `listeners:` where requests come in.
 
+pub(crate) mod yaml;
+
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{ListenerLimits, Route};

@@ -1,5 +1,7 @@
 //! Whether a policy acts, only counts, or is not asked.
 
+use crate::scalar::word;
+
 /// What a policy does with its verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -10,4 +12,12 @@ pub enum Mode {
     Shadow,
     /// Do not ask the policy.
     Disabled,
+}
+
+word! {
+    Mode is "a mode" {
+        "enforce" => Enforce,
+        "shadow" => Shadow,
+        "disabled" => Disabled,
+    }
 }

@@ -1,5 +1,7 @@
 //! `rate_limit:` how often, per which key.
 
+pub(crate) mod yaml;
+
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     time::Duration,

@@ -1,5 +1,8 @@
 //! `routes:` which requests, to where, under which policies.
 
+pub(crate) mod matching;
+pub(crate) mod yaml;
+
 use regex::Regex;
 
 use crate::{Breaker, Concurrency, RateLimit, RouteLimits, Timeout};

@@ -1,5 +1,7 @@
 //! `timeout:` how long each part of a request may take.
 
+pub(crate) mod yaml;
+
 use std::time::Duration;
 
 /// The times of a route; all above zero.

@@ -1,5 +1,7 @@
 //! `upstreams:` where requests go.
 
+pub(crate) mod yaml;
+
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A service with one or more endpoints.

@@ -1,0 +1,118 @@
+//! "Did you mean": the key or name someone had in mind.
+
+use super::Reader;
+use crate::tree::{Entry, Kind, NodeId};
+
+/// What other proxies and libraries call our keys, without case, `_` and `-`.
+const ALIASES: &[(&str, &[&str])] = &[
+    ("rate_limit", &["limiter", "ratelimiter", "ratelimits", "throttle"]),
+    ("qps", &["rps", "requestspersecond", "reqpersec", "rate"]),
+    ("breaker", &["circuitbreaker", "circuitbreakers", "outlierdetection"]),
+    ("timeout", &["timeouts", "deadlines"]),
+    ("limits", &["limit"]),
+    ("limit", &["maxconcurrency", "maxinflight", "maxconcurrentrequests"]),
+    ("concurrency", &["maxconns", "bulkhead", "loadshedding", "shedding"]),
+    ("address", &["listen", "bind", "port", "addr", "host"]),
+    ("upstream", &["backend", "cluster", "service", "target", "proxypass"]),
+    ("upstreams", &["backends", "clusters", "services"]),
+    ("listeners", &["servers", "entrypoints", "frontends"]),
+    ("endpoints", &["hosts", "targets", "urls", "servers", "addresses"]),
+    ("path_prefix", &["prefix"]),
+    ("path_regex", &["regex"]),
+    ("balance", &["lb", "lbpolicy", "loadbalancer", "loadbalancing"]),
+    ("threads", &["workers"]),
+    ("total", &["request", "overall"]),
+    ("sni", &["servername"]),
+];
+
+/// How to mend an unknown key.
+pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> String {
+    if let Some(ours) = go_zero(entry, reader) {
+        return format!("write it on a route, as `{ours}`");
+    }
+    let written = normal(&entry.key);
+    let same = keys.iter().find(|key| normal(key) == written);
+    let alias = || {
+        ALIASES
+            .iter()
+            .find(|(_, aliases)| aliases.contains(&written.as_str()))
+            .and_then(|(ours, _)| keys.iter().find(|key| *key == ours))
+    };
+    match same.or_else(alias).copied().or_else(|| closest(&entry.key, keys.iter().copied())) {
+        Some(key) => format!("did you mean `{key}`?"),
+        None if entry.key == "<<" => "merge keys are not read; write the keys out".to_owned(),
+        None => format!("the keys here are {}", keys.join(", ")),
+    }
+}
+
+/// The candidate that is at most a slip of the fingers away: one edit in three letters.
+pub(crate) fn closest<'c>(
+    written: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
+    let distance = |candidate: &str| {
+        strsim::damerau_levenshtein(&written.to_lowercase(), &candidate.to_lowercase())
+    };
+    candidates
+        .map(|candidate| (distance(candidate), candidate))
+        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// go-zero's `RateLimit: { Enable, QPS, Burst }` in our spelling, with the numbers as written.
+fn go_zero(entry: &Entry, reader: &Reader<'_>) -> Option<String> {
+    if normal(&entry.key) != "ratelimit" {
+        return None;
+    }
+    let found = |name: &str| {
+        let entries = reader.node(entry.value).entries();
+        entries
+            .iter()
+            .find(|entry| normal(&entry.key) == name)
+            .and_then(|entry| written(entry.value, reader))
+    };
+    let mut ours = format!("rate_limit: {{ qps: {}", found("qps")?);
+    if let Some(burst) = found("burst") {
+        ours += &format!(", burst: {burst}");
+    }
+    if found("enable").is_some_and(|enable| enable == "false") {
+        ours += ", mode: disabled";
+    }
+    Some(ours + " }")
+}
+
+/// A scalar as the file has it: a variable by its name.
+fn written(node: NodeId, reader: &Reader<'_>) -> Option<String> {
+    match &reader.node(node).kind {
+        Kind::Scalar(scalar) => Some(cut(&scalar.text)),
+        _ => None,
+    }
+}
+
+/// A key's value as an example, for the keys that a file cannot do without.
+pub(super) fn example(key: &str) -> &'static str {
+    match key {
+        "version" => "1",
+        "listeners" => "[{ address: \"0.0.0.0:8080\", upstream: app }]",
+        "upstreams" => "{ app: { endpoints: [\"127.0.0.1:3000\"] } }",
+        "address" => "0.0.0.0:8080",
+        "endpoints" => "[\"127.0.0.1:3000\"]",
+        "qps" => "100",
+        "upstream" => "<the name of an upstream>",
+        _ => "...",
+    }
+}
+
+/// Text of a user's, short enough for a message.
+pub(crate) fn cut(text: &str) -> String {
+    const SHOWN_MAX: usize = 60;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn normal(key: &str) -> String {
+    key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+}

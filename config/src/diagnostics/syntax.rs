@@ -1,0 +1,54 @@
+//! What the YAML parser says, in words that help.
+
+use serde_saphyr::granit_parser::{ErrorKind, ScanError};
+
+use super::{Problem, Report};
+
+impl Report<'_> {
+    /// The problem behind a parser's error; it is the only one, since the parser stops there.
+    pub(crate) fn syntax(&self, error: &ScanError) -> Problem {
+        let at = error.marker().byte_offset().unwrap_or_default();
+        let line = self.source.place(&(at..at)).text;
+        let (what, help) = explain(error.kind(), &line);
+        let problem = Problem::new(at..at + 1, "", what);
+        match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+}
+
+fn explain(kind: &ErrorKind, line: &str) -> (String, Option<&'static str>) {
+    let (what, help) = match kind {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar
+        | ErrorKind::TabAtBlockScalarStart => {
+            ("a tab where YAML takes only spaces".to_owned(), Some("indent with spaces"))
+        }
+        ErrorKind::RecursionLimitExceeded => (
+            "the document is nested too deeply".to_owned(),
+            Some(
+                "a configuration is at most eight levels deep; look for brackets that never close",
+            ),
+        ),
+        ErrorKind::UnknownAnchor => (
+            "this alias has no anchor before it".to_owned(),
+            Some("put text that starts with `*` in quotes"),
+        ),
+        kind => (format!("this is not YAML: {kind}"), None),
+    };
+    (what, by_line(line).or(help))
+}
+
+/// The two mistakes that the grammar of `{ }` and `[ ]` makes easy.
+fn by_line(line: &str) -> Option<&'static str> {
+    if line.contains("${") {
+        Some("inside `{ }` and `[ ]` a variable goes in quotes: \"${NAME}\"")
+    } else if line.contains("[::") || line.contains("::]") || line.contains("]:") {
+        Some("IPv6 addresses go in quotes: \"[::1]:8080\"")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,184 @@
+//! `routes:` as they are written.
+
+use crate::{
+    RateLimit, Route,
+    breaker::yaml::{self as breaker, BreakerForm},
+    concurrency::yaml::ConcurrencyYaml,
+    decode::{At, OneOrMany, Reader, Section, closest, section},
+    limits::yaml::RouteLimitsYaml,
+    rate_limit::yaml::RateLimitYaml,
+    route::matching::MatchYaml,
+    scalar::{Flag, Name},
+    scope::Scope,
+    timeout::yaml::TimeoutYaml,
+    tree::NodeId,
+};
+
+section! {
+    /// Which requests, to where, under which policies.
+    struct RouteYaml {
+        /// Its name, unique in the file; `<listener>:<match>` by default.
+        name: Option<At<Name>>,
+        /// Which requests it takes; all that are set must hold, and every request by default.
+        r#match: Section<MatchYaml>,
+        /// The name of an upstream.
+        upstream: At<Name>,
+        /// Whether responses are streams (server-sent events, gRPC streams): `timeout.total` then ends at the response header.
+        stream: At<Flag> = Flag(false),
+        /// How often, per which key; one or a list, all or none debited.
+        rate_limit: Option<At<OneOrMany<RateLimitYaml>>>,
+        /// When to stop asking an upstream that fails; adaptive by default.
+        breaker: Option<At<BreakerForm>>,
+        /// How many at once, and how many may wait.
+        concurrency: Section<ConcurrencyYaml>,
+        /// How long each part of a request may take.
+        timeout: Section<TimeoutYaml>,
+        /// How large, how many.
+        limits: Section<RouteLimitsYaml>,
+    }
+}
+
+impl RouteYaml {
+    pub(crate) fn value(
+        self,
+        node: NodeId,
+        listener: &str,
+        scope: &mut Scope,
+        reader: &mut Reader<'_>,
+    ) -> Option<Route> {
+        let upstream = known(&self.upstream, scope, reader);
+        let timeout = self.timeout.0.take().and_then(|yaml| yaml.value(reader));
+        let limits = self.limits.0.take().and_then(RouteLimitsYaml::value);
+        let matches = self.r#match.0.node();
+        let matches = self.r#match.0.take().and_then(|yaml| yaml.value(matches, reader));
+        let named_at = self.name.as_ref().map_or(node, At::node);
+        let derived = matches.as_ref().map(|matches| matches.name(listener));
+        // A route whose name is unknown still has its policies checked; they share its fate, not its name.
+        let name = Name::or(self.name, derived.as_deref().unwrap_or_default());
+        let route = name.clone().unwrap_or_default();
+        let unique = !route.is_empty()
+            && scope.routes.claim(route.clone(), named_at, "the route's name", RENAME, reader);
+        let rate_limits =
+            rate_limits(self.rate_limit, &route, unique.then_some(&mut *scope), reader);
+        let breaker_at = self.breaker.as_ref().map_or(node, At::node);
+        let breaker = match self.breaker {
+            Some(form) => {
+                form.take().and_then(|form| breaker::value(form, breaker_at, &route, reader))
+            }
+            None => Some(breaker::default(&route)),
+        };
+        let concurrency_at = self.concurrency.0.node();
+        let concurrency = self.concurrency.0.take().and_then(|yaml| yaml.value(&route));
+        if unique && let (Some(breaker), Some(concurrency)) = (&breaker, &concurrency) {
+            scope.breakers.claim(
+                breaker.name.clone(),
+                breaker_at,
+                "the breaker's name",
+                RENAME,
+                reader,
+            );
+            scope.limits.claim(
+                concurrency.name.clone(),
+                concurrency_at,
+                "the concurrency limit's name",
+                RENAME,
+                reader,
+            );
+        }
+        Some(Route {
+            name: name?,
+            matches: matches?,
+            upstream: upstream?,
+            stream: self.stream.take()?.0,
+            rate_limits: rate_limits?,
+            breaker: breaker?,
+            concurrency: concurrency?,
+            timeout: timeout?,
+            limits: limits?,
+        })
+    }
+
+    pub(crate) fn of(route: &Route) -> Self {
+        let limits: Vec<_> =
+            route.rate_limits.iter().map(|limit| At::of(RateLimitYaml::of(limit))).collect();
+        Self {
+            name: Some(At::of(Name(route.name.clone()))),
+            r#match: Section(At::of(MatchYaml::of(&route.matches))),
+            upstream: At::of(Name(route.upstream.clone())),
+            stream: At::of(Flag(route.stream)),
+            rate_limit: (!limits.is_empty()).then(|| At::of(OneOrMany(limits))),
+            breaker: Some(At::of(breaker::of(&route.breaker))),
+            concurrency: Section(At::of(ConcurrencyYaml::of(&route.concurrency))),
+            timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
+            limits: Section(At::of(RouteLimitsYaml::of(&route.limits))),
+        }
+    }
+
+    /// The route of a listener that says `upstream:` and no more.
+    pub(crate) fn everything(upstream: At<Name>, owner: NodeId, reader: &mut Reader<'_>) -> Self {
+        Self {
+            name: None,
+            r#match: Section::absent(owner, reader),
+            upstream,
+            stream: At::of(Flag(false)),
+            rate_limit: None,
+            breaker: None,
+            concurrency: Section::absent(owner, reader),
+            timeout: Section::absent(owner, reader),
+            limits: Section::absent(owner, reader),
+        }
+    }
+}
+
+const RENAME: &str = "give this one a `name` of its own";
+
+/// The name of an upstream that exists.
+pub(crate) fn known(name: &At<Name>, scope: &Scope, reader: &mut Reader<'_>) -> Option<String> {
+    let Name(wanted) = name.get()?;
+    if scope.upstreams.contains(wanted) {
+        return Some(wanted.clone());
+    }
+    let candidates = || scope.upstreams.iter().map(String::as_str);
+    let help = match closest(wanted, candidates()).filter(|_| !reader.is_variable(name.node())) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("the upstreams are {}", candidates().collect::<Vec<_>>().join(", ")),
+    };
+    let what = format!("there is no upstream {}", reader.shown(name.node()));
+    reader.problem(name.node(), what, help);
+    None
+}
+
+/// The policies of a route; their names are claimed in `scope`, unless the route's is not its own.
+fn rate_limits(
+    written: Option<At<OneOrMany<RateLimitYaml>>>,
+    route: &str,
+    mut scope: Option<&mut Scope>,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<RateLimit>> {
+    let Some(written) = written else { return Some(Vec::new()) };
+    let mut limits = Vec::new();
+    let mut whole = true;
+    for (index, yaml) in written.take()?.0.into_iter().enumerate() {
+        let node = yaml.node();
+        let name = match index {
+            0 => route.to_owned(),
+            _ => format!("{route}-{}", index + 1),
+        };
+        match yaml.take().and_then(|yaml| yaml.value(&name, reader)) {
+            Some(limit) => {
+                if let Some(scope) = &mut scope {
+                    scope.rate_limits.claim(
+                        limit.name.clone(),
+                        node,
+                        "the rate limit's name",
+                        RENAME,
+                        reader,
+                    );
+                }
+                limits.push(limit);
+            }
+            None => whole = false,
+        }
+    }
+    whole.then_some(limits)
+}

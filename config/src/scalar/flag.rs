@@ -1,0 +1,26 @@
+//! Truth values.
+
+use schemars::{Schema, json_schema};
+use serde::Serialize;
+
+use super::{Leaf, Text, Wrong};
+
+/// `true` or `false`, and no other word: `no` is Norway to some readers.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Flag(pub(crate) bool);
+
+impl Leaf for Flag {
+    const EXPECTED: &'static str = "`true` or `false`";
+
+    fn parse(text: &Text) -> Result<Self, Wrong> {
+        match text.bare()? {
+            "true" => Ok(Self(true)),
+            "false" => Ok(Self(false)),
+            _ => Err(Wrong::new("is neither true nor false", "write `true` or `false`")),
+        }
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "type": "boolean" })
+    }
+}

@@ -1,0 +1,76 @@
+//! The JSON schema of a file, for editors and for CI.
+
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::file::FileYaml;
+
+/// The JSON schema (draft 2020-12) of a configuration file, as pretty-printed JSON.
+///
+/// It holds every key with its description, default and range, and refuses unknown ones. What needs
+/// two values to judge (names that must exist, durations that must fit) only [`load`](crate::load) can say.
+pub fn schema() -> String {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<FileYaml>();
+    format!("{:#}\n", schema.as_value())
+}
+
+/// A mapping's schema under construction.
+pub(crate) struct Object {
+    description: &'static str,
+    properties: Map<String, Value>,
+    required: Vec<&'static str>,
+}
+
+impl Object {
+    pub(crate) fn new(description: &'static str) -> Self {
+        Self { description, properties: Map::new(), required: Vec::new() }
+    }
+
+    pub(crate) fn key(&mut self, key: &str, schema: Schema, description: &'static str) {
+        let mut schema = Value::from(schema);
+        schema["description"] = json!(description.trim());
+        self.properties.insert(key.to_owned(), schema);
+    }
+
+    pub(crate) fn required(&mut self, key: &'static str) {
+        self.required.push(key);
+    }
+
+    pub(crate) fn default(&mut self, key: &str, default: &impl Serialize) {
+        self.properties[key]["default"] = json!(default);
+    }
+
+    pub(crate) fn finish(self) -> Schema {
+        json_schema!({
+            "description": self.description.trim(),
+            "type": "object",
+            "properties": self.properties,
+            "required": self.required,
+            "additionalProperties": false
+        })
+    }
+}
+
+/// The schema of a scalar, or a text with a variable in it.
+pub(crate) fn or_variable(schema: Schema, generator: &mut SchemaGenerator) -> Schema {
+    let variable = generator.subschema_for::<Variable>();
+    json_schema!({ "anyOf": [schema, variable] })
+}
+
+/// Text with `${VAR}` in it.
+struct Variable;
+
+impl schemars::JsonSchema for Variable {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Variable".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A value from the environment: `${VAR}`, `${VAR:-default}` or `${VAR:?why}`.",
+            "type": "string",
+            "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:[-?][^}]*)?\}"
+        })
+    }
+}

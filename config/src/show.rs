@@ -1,0 +1,35 @@
+//! A configuration written back, every default included.
+
+use serde_yaml::Value;
+
+use crate::{Config, file::FileYaml, variable};
+
+/// The YAML of `config` with every default written out; reading it gives `config` again.
+///
+/// A secret is shown as the variable it was written as, everything else with its value.
+pub fn show(config: &Config) -> String {
+    let written = serde_yaml::to_value(FileYaml::of(config)).map(escaped);
+    let written = written.map(|value| with_token(value, config));
+    // A tree of strings, numbers and truth values has no way to fail.
+    written.and_then(|value| serde_yaml::to_string(&value)).unwrap_or_default()
+}
+
+/// Every `$` doubled, so that reading takes none for a variable.
+fn escaped(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(variable::escape(&text)),
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(escaped).collect()),
+        Value::Mapping(entries) => {
+            Value::Mapping(entries.into_iter().map(|(key, value)| (key, escaped(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// The token is the one variable that stays one.
+fn with_token(mut value: Value, config: &Config) -> Value {
+    if let Some(token) = &config.admin.token {
+        value["admin"]["token"] = Value::String(token.written.clone());
+    }
+    value
+}

@@ -1,0 +1,143 @@
+//! `upstreams:` as they are written.
+
+use crate::{
+    Balance, Endpoint, Protocol, Tls, Upstream,
+    decode::{At, List, Reader, Section, optional, section},
+    scalar::{FilePath, Host, Period, Time, Url, word},
+};
+
+section! {
+    /// A service with one or more endpoints.
+    struct UpstreamYaml {
+        /// Where it listens: `host:port` or `unix:/path`; every address of a name becomes an endpoint.
+        endpoints: At<List<Endpoint, 1>>,
+        /// How an endpoint is chosen.
+        balance: At<Balance> = Balance::RoundRobin,
+        /// What is spoken: HTTP/1.1 or HTTP/2.
+        protocol: At<Protocol> = Protocol::H1,
+        /// How TLS is spoken; cleartext by default.
+        tls: Option<At<TlsYaml>>,
+        /// How long an idle connection is kept; the default is below the 5 s at which Node and uvicorn close theirs.
+        keepalive: At<Period> = Period::seconds(3),
+        /// How often DNS names are resolved again.
+        dns_refresh: At<Period> = Period::seconds(10),
+        /// Where the service shows what it is doing.
+        runtime: Section<RuntimeYaml>,
+    }
+}
+
+section! {
+    /// TLS towards an upstream.
+    struct TlsYaml {
+        /// The name asked for and verified; by default the one name that all endpoints share.
+        sni: Option<At<Host>>,
+        /// A PEM file of the authorities that are believed; the system's by default.
+        ca: Option<At<FilePath>>,
+    }
+}
+
+section! {
+    /// Where a service shows what it is doing.
+    struct RuntimeYaml {
+        /// Where Go's profiles are served, such as `http://127.0.0.1:6060/debug/pprof/`.
+        go_pprof: Option<At<Url>>,
+    }
+}
+
+word! {
+    Balance is "a way to balance" {
+        "round_robin" => RoundRobin,
+        "least_requests" => LeastRequests,
+    }
+}
+
+word! {
+    Protocol is "a protocol" {
+        "h1" => H1,
+        "h2" => H2,
+    }
+}
+
+impl UpstreamYaml {
+    pub(crate) fn value(self, name: String, reader: &mut Reader<'_>) -> Option<Upstream> {
+        let endpoints = self.endpoints.take().and_then(|list| endpoints(list, reader));
+        let tls = match self.tls {
+            None => Some(None),
+            Some(tls) => {
+                let node = tls.node();
+                tls.take()
+                    .and_then(|yaml| match yaml.sni {
+                        Some(sni) => Some((sni.take()?.0, yaml.ca)),
+                        None => match shared_name(endpoints.as_ref()?) {
+                            Some(host) => Some((host.to_owned(), yaml.ca)),
+                            None => {
+                                reader.missing(
+                                    node,
+                                    "sni",
+                                    "<the name in the service's certificate>",
+                                );
+                                None
+                            }
+                        },
+                    })
+                    .and_then(|(sni, ca)| {
+                        Some(Some(Tls { sni, ca: optional(ca)?.map(|path| path.0) }))
+                    })
+            }
+        };
+        Some(Upstream {
+            name,
+            endpoints: endpoints?,
+            balance: self.balance.take()?,
+            protocol: self.protocol.take()?,
+            tls: tls?,
+            keepalive: self.keepalive.take()?.0,
+            dns_refresh: self.dns_refresh.take()?.0,
+            go_pprof: optional(self.runtime.0.take()?.go_pprof)?.map(|url| url.0),
+        })
+    }
+
+    pub(crate) fn of(upstream: &Upstream) -> Self {
+        let tls = |tls: &Tls| TlsYaml {
+            sni: Some(At::of(Host(tls.sni.clone()))),
+            ca: tls.ca.clone().map(|path| At::of(FilePath(path))),
+        };
+        Self {
+            endpoints: At::of(List(upstream.endpoints.iter().cloned().map(At::of).collect())),
+            balance: At::of(upstream.balance),
+            protocol: At::of(upstream.protocol),
+            tls: upstream.tls.as_ref().map(|value| At::of(tls(value))),
+            keepalive: At::of(Time(upstream.keepalive)),
+            dns_refresh: At::of(Time(upstream.dns_refresh)),
+            runtime: Section(At::of(RuntimeYaml {
+                go_pprof: upstream.go_pprof.clone().map(|url| At::of(Url(url))),
+            })),
+        }
+    }
+}
+
+fn endpoints(list: List<Endpoint, 1>, reader: &mut Reader<'_>) -> Option<Vec<Endpoint>> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut whole = true;
+    for at in list.0 {
+        let node = at.node();
+        match at.take() {
+            Some(endpoint) if endpoints.contains(&endpoint) => {
+                reader.problem(node, "this endpoint is in the list already", "keep one of the two");
+            }
+            Some(endpoint) => endpoints.push(endpoint),
+            None => whole = false,
+        }
+    }
+    whole.then_some(endpoints)
+}
+
+/// The host when it is one and the same, and a name.
+fn shared_name(endpoints: &[Endpoint]) -> Option<&str> {
+    let host = |endpoint| match endpoint {
+        &Endpoint::Name { ref host, .. } => Some(host.as_str()),
+        _ => None,
+    };
+    let first = host(endpoints.first()?)?;
+    endpoints.iter().all(|endpoint| host(endpoint) == Some(first)).then_some(first)
+}
