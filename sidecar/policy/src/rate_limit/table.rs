@@ -10,6 +10,7 @@
 //! pays for a few kilobytes.
 
 use std::{
+    hint,
     num::NonZeroUsize,
     sync::{
         OnceLock,
@@ -59,10 +60,16 @@ impl Table {
     pub(super) fn debit(&self, key: u64, quota: &Quota, now: u64) -> Answer {
         let reach = Reach::new(self, key);
         for _ in 0..ATTEMPTS {
-            let Some(place) = reach.find().or_else(|| reach.claim(now)) else { break };
+            let Some(place) = reach.find() else {
+                if reach.claim(now, &self.overflow) {
+                    continue;
+                }
+                break;
+            };
             if let Some(answer) = reach.bucket(place).debit(reach.owner, quota, now) {
                 return Answer::new(answer, reach.number(place), false);
             }
+            hint::spin_loop();
         }
         self.overflowed.fetch_add(1, Relaxed);
         Answer::new(self.overflow.debit_unowned(quota, now), OVERFLOW, true)
@@ -73,8 +80,7 @@ impl Table {
         let reach = Reach::new(self, key);
         match reach.find() {
             Some(place) => Answer::refused(reach.bucket(place).get().tat, false),
-            None if reach.has_room(now) => Answer::refused(0, false),
-            None => Answer::refused(self.overflow.get().tat, true),
+            None => Answer::refused(self.overflow.get().tat, !reach.has_room(now)),
         }
     }
 
@@ -149,25 +155,25 @@ impl<'a> Reach<'a> {
         self.places().any(|place| self.bucket(place).get().is_free(now))
     }
 
-    /// A place for a key that has none, its bucket full.
+    /// Takes a place for a key that has none; false when there is no room.
     ///
     /// Two threads that meet the same new key at once could each take a place, and the key would have
     /// two bursts. So a place is first taken as pending, then the others are looked at: of two threads
     /// the later one to write sees the earlier one's mark. Whoever sees one steps back.
-    fn claim(&self, now: u64) -> Option<usize> {
+    ///
+    /// The key may have been served by the overflow bucket before, so it starts as empty as that one
+    /// is: else it would get a burst from each.
+    fn claim(&self, now: u64, overflow: &Bucket) -> bool {
         let taken = self.places().find_map(|place| {
             let seen = self.bucket(place).get();
             let mine = Contents { owner: self.owner, pending: true, tat: 0, ..seen.changed() };
             (seen.is_free(now) && self.bucket(place).exchange(seen, mine)).then_some((place, mine))
         });
-        let (place, mine) = taken?;
+        let Some((place, mine)) = taken else { return false };
         let is_twin = |other| other != place && self.bucket(other).get().owner == self.owner;
-        if self.places().any(is_twin) {
-            self.bucket(place).set(Contents { owner: NOBODY, pending: false, ..mine });
-            return None;
-        }
-        self.bucket(place).set(Contents { pending: false, ..mine });
-        Some(place)
+        let owner = if self.places().any(is_twin) { NOBODY } else { self.owner };
+        self.bucket(place).set(Contents { owner, pending: false, tat: overflow.get().tat, ..mine });
+        true
     }
 }
 
@@ -194,8 +200,10 @@ const REACH: usize = 16;
 /// Places allocated together: 16 KiB.
 const SEGMENT: usize = 1024;
 
-/// How often a key is looked for again when its place has changed hands under it.
-const ATTEMPTS: usize = 3;
+/// How often a key is looked for when another thread is just taking its place: that is over after some
+/// twenty loads. Should the other thread be suspended in between, this request uses the overflow
+/// bucket.
+const ATTEMPTS: usize = 64;
 
 /// The number of the overflow bucket, above that of any place.
 const OVERFLOW: u32 = 1 << OWNER_SHIFT;
