@@ -83,7 +83,7 @@ fn with_config(
     file: &std::path::Path,
     then: impl FnOnce(weir_config::Config) -> ExitCode,
 ) -> ExitCode {
-    match weir_config::read(file) {
+    match weir_config::read(file, &|name| std::env::var(name).ok()) {
         Ok(config) => then(config),
         Err(diagnostics) => {
             eprintln!("{diagnostics}");

@@ -1,0 +1,167 @@
+//! A sidecar under test: the built binary on ports of its own.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longer than anything takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running sidecar; it is killed when dropped.
+pub(crate) struct Weir {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    /// Where the listeners are, in the order of the file.
+    pub(crate) listeners: Vec<String>,
+    pub(crate) admin: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+/// Writes a configuration into a folder of its own.
+pub(crate) fn config_file(yaml: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("weir.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    (folder, file)
+}
+
+/// The binary, to be run with arguments of your own.
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+}
+
+impl Weir {
+    /// Starts a sidecar and waits until it listens. Write `127.0.0.1:0` for every address; `version`
+    /// and `admin` are added.
+    pub(crate) fn start(yaml: &str) -> Self {
+        let (folder, file) = config_file(&format!("version: 1\nadmin: {{ address: 127.0.0.1:0 }}\n{yaml}"));
+        let mut child = command().arg("run").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                eprintln!("    weir| {line}");
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut listeners = Vec::new();
+        let admin = loop {
+            let line = log.recv_timeout(PATIENCE).expect("the sidecar says where it listens, or why it does not");
+            let address = line.split("address=").nth(1).map(str::to_owned);
+            match address {
+                Some(address) if line.contains("listening") => listeners.push(address),
+                Some(address) if line.contains("admin") => break address.parse().unwrap(),
+                _ => {}
+            }
+        };
+        let weir = Self { child, log, listeners, admin, _folder: folder };
+        until("the sidecar is ready", || weir.admin_get("/ready").0 == 200);
+        weir
+    }
+
+    /// Where the first listener is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listeners[0].parse().unwrap()
+    }
+
+    /// `http://` and the first listener's address and a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.listeners[0])
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Status and body of an admin endpoint.
+    pub(crate) fn admin_get(&self, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+        let answer = raw(self.admin, request.as_bytes());
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status, body.to_owned())
+    }
+
+    /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="ok"`.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = self.admin_get("/metrics");
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter(|(series, _)| series.split('{').next() == Some(name))
+            .filter(|(series, _)| labels.iter().all(|label| series.contains(label)))
+            .map(|(_, value)| value.parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for a line of its log.
+    pub(crate) fn wait_for_log(&self, part: &str) {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if self.log.recv_timeout(PATIENCE).is_ok_and(|line| line.contains(part)) {
+                return;
+            }
+        }
+        panic!("the log never said {part:?}");
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        wait_for_exit(&mut self.child)
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a process has ended; it is killed when it does not.
+pub(crate) fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < until, "the process did not end");
+        thread::yield_now();
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Waits for something to become true.
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < until, "never: {what}");
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Sends bytes and reads until the other side closes.
+pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The other side may answer and close before it has read everything.
+    let _ = socket.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
