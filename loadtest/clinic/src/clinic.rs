@@ -31,7 +31,7 @@ pub struct Settings {
     /// Of all service times and error coins: the same seed gives the same run.
     pub seed: u64,
     /// Where `GET /drug-info/{code}` calls: the dependency itself, or a sidecar before it.
-    pub drug_info: Uri,
+    pub drug_info_base: Uri,
     /// Partners by their API key.
     pub partners: BTreeMap<String, String>,
 }
@@ -43,7 +43,7 @@ impl Default for Settings {
         let partners = ["alpha", "beta", "gamma"];
         Self {
             seed: 1,
-            drug_info: Uri::from_static("http://127.0.0.1:9001"),
+            drug_info_base: Uri::from_static("http://127.0.0.1:9001"),
             partners: partners.map(|name| (format!("{name}-key"), name.to_owned())).into(),
         }
     }
@@ -102,7 +102,7 @@ impl Clinic {
             .merge(health_report::routes(site()))
             .merge(self.ocr.clone().routes())
             .merge(partner::routes(site(), self.settings.partners.clone()))
-            .merge(drug_info::routes(site(), self.settings.drug_info.clone()))
+            .merge(drug_info::routes(site(), self.settings.drug_info_base.clone()))
             .merge(echo::routes(self.site.tasks.clone()))
             .fallback(not_found)
             .layer(from_fn_with_state(self.in_flight.clone(), in_flight::count))

@@ -55,6 +55,10 @@ async fn drug_info(
 ) -> Result<Json<Value>, Problem> {
     // The switches of this route belong to the dependency: it is the one that fails.
     let deadline = Deadline::of(&headers, PATIENCE, Instant::now())?;
+    if !code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let detail = format!("{code:?} is not a drug's code; N02BE01 is one");
+        return Err(Problem::new(Reason::Invalid, detail));
+    }
     let call = state.site.tasks.named("drug-info.call", state.call(&code, deadline));
     deadline.within(call).await?.map(Json)
 }
@@ -63,15 +67,13 @@ impl DrugInfo {
     async fn call(&self, code: &str, deadline: Deadline) -> Result<Value, Problem> {
         let left = deadline.left(Instant::now()).as_millis();
         let base = self.base.to_string();
-        let request = Request::get(format!("{}/drug-info/{code}", base.trim_end_matches('/')))
-            .header(deadline::HEADER, left.to_string())
-            .body(Empty::new())
-            .map_err(|error| {
-                Problem::new(Reason::Invalid, format!("{code} is not a drug's code: {error}"))
-            })?;
         let failed = |error: &dyn std::fmt::Display| {
             Problem::new(Reason::Dependency, format!("drug-info at {}: {error}", self.base))
         };
+        let request = Request::get(format!("{}/drug-info/{code}", base.trim_end_matches('/')))
+            .header(deadline::HEADER, left.to_string())
+            .body(Empty::new())
+            .map_err(|error| failed(&error))?;
         let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
         let answer = judge(answer)?;
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);

@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{
         DefaultBodyLimit, Path, Query, Request, State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
+        ws::{CloseFrame, Message, WebSocket, close_code},
     },
     response::{
         IntoResponse, Response, Sse,
@@ -16,7 +16,7 @@ use axum::{
     routing::{any, get},
 };
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     problem::{Problem, Reason},
@@ -148,7 +149,6 @@ impl Pace {
 }
 
 async fn chunks(Query(pace): Query<Pace>) -> Response {
-    use futures_util::StreamExt;
     let bytes = pace.bytes.min(CHUNK_BYTES_MAX);
     let data = pace.numbers().map(move |number| {
         let letter = b'a' + u8::try_from(number % 26).unwrap_or_default();
@@ -172,7 +172,6 @@ async fn chunks(Query(pace): Query<Pace>) -> Response {
 async fn events(
     Query(pace): Query<Pace>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + Send + 'static> {
-    use futures_util::StreamExt;
     let events = pace.numbers().map(|number| {
         Ok(Event::default().id(number.to_string()).event("tick").data(format!("event {number}")))
     });
@@ -182,14 +181,23 @@ async fn events(
 async fn socket(State(tasks): State<Tasks>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(async move |socket| {
         let closing = tasks.closing().clone();
-        let echoing = closing.run_until_cancelled(echo_messages(socket));
-        tasks.named("ws", echoing).await;
+        tasks.named("ws", echo_messages(socket, closing)).await;
     })
 }
 
-/// Sends each message back until the client closes or breaks off.
-async fn echo_messages(mut socket: WebSocket) {
-    while let Some(Ok(message)) = socket.recv().await {
+/// Sends each message back until the client closes or breaks off, or the clinic closes.
+async fn echo_messages(mut socket: WebSocket, closing: CancellationToken) {
+    loop {
+        let message = tokio::select! {
+            message = socket.recv() => message,
+            () = closing.cancelled() => {
+                let goodbye = CloseFrame { code: close_code::AWAY, reason: "closing".into() };
+                // It may have left by itself meanwhile.
+                drop(socket.send(Message::Close(Some(goodbye))).await);
+                return;
+            }
+        };
+        let Some(Ok(message)) = message else { return };
         let echoed = matches!(message, Message::Text(_) | Message::Binary(_));
         if echoed && socket.send(message).await.is_err() {
             return;

@@ -14,7 +14,8 @@
 //! | `partner` | | the answer is held back |
 //! | `drug-info` | | the dependency stalls |
 //!
-//! `slow` and `error_ratio` every route has. What stands still goes on when its switch is turned
+//! `slow` and `error_ratio` every route has; where work has a status to ask for, asking is spared.
+//! What stands still goes on when its switch is turned
 //! off; what leaked stays until the clinic closes.
 
 use std::{sync::Arc, time::Duration};

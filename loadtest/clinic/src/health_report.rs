@@ -120,3 +120,34 @@ async fn wait_for_ever(site: &Site, deadline: Deadline) -> Problem {
 
 const PARTS: [&str; 3] = ["vitals", "medications", "diagnoses"];
 const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::faults::Faults;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_error_wins_and_the_other_branches_end_with_it() {
+        let site = Site::new(Faults::default(), 1);
+        let mut branches = JoinSet::new();
+        for (ms, part) in [
+            (1, Ok(("vitals", Value::Null))),
+            (5, Err(Problem::new(Reason::NotFound, "first"))),
+            (9, Err(Problem::new(Reason::NotFound, "second"))),
+            (60_000, Ok(("diagnoses", Value::Null))),
+        ] {
+            let branch = async move {
+                sleep(Duration::from_millis(ms)).await;
+                part
+            };
+            branches.spawn(site.tasks.named("branch", branch));
+        }
+        let before = Instant::now();
+        let problem = all_or_first_error(branches).await.expect_err("two branches fail");
+        assert_eq!(problem.detail, "first");
+        assert_eq!(before.elapsed(), Duration::from_millis(5));
+        assert_eq!(site.tasks.alive()["branch"], 0);
+    }
+}

@@ -19,9 +19,10 @@ struct Arguments {
     /// Where the clinic listens; port 0 takes a free one, and the first line printed tells which.
     #[arg(long, default_value = "127.0.0.1:3000")]
     address: SocketAddr,
-    /// Where the clinic finds the drug-info service, or the sidecar before it.
-    #[arg(long, default_value = "http://127.0.0.1:9001")]
-    drug_info: Uri,
+    /// Where the clinic finds the drug-info service, or the sidecar before it; by default the one
+    /// of `--dependency-address`, otherwise http://127.0.0.1:9001.
+    #[arg(long)]
+    drug_info: Option<Uri>,
     /// Also run the drug-info service, on this address.
     #[arg(long)]
     dependency_address: Option<SocketAddr>,
@@ -48,12 +49,16 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let grace = Duration::from_millis(arguments.grace_ms);
     let told = told_to_stop()?;
     let listener = bind("clinic", arguments.address).await?;
-    let dependency = match arguments.dependency_address {
-        Some(address) => Some(bind("drug-info", address).await?),
-        None => None,
-    };
-    let settings =
-        Settings { seed: arguments.seed, drug_info: arguments.drug_info, ..Settings::default() };
+    let mut settings = Settings { seed: arguments.seed, ..Settings::default() };
+    let mut dependency = None;
+    if let Some(address) = arguments.dependency_address {
+        let listener = bind("drug-info", address).await?;
+        settings.drug_info_base = base_of(&listener)?;
+        dependency = Some(listener);
+    }
+    if let Some(base) = arguments.drug_info {
+        settings.drug_info_base = base;
+    }
     let clinic = Clinic::new(settings);
     let drug_info = clinic.dependency();
     let serving = clinic.serve(listener, told.clone().cancelled_owned(), grace);
@@ -79,6 +84,11 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
     let bound = listener.local_addr().map_err(|error| format!("{name}: {error}"))?;
     println!("{name} listens on {bound}");
     Ok(listener)
+}
+
+fn base_of(listener: &TcpListener) -> Result<Uri, String> {
+    let address = listener.local_addr().map_err(|error| format!("drug-info: {error}"))?;
+    format!("http://{address}").parse().map_err(|error| format!("drug-info: {error}"))
 }
 
 /// Cancelled by the first SIGTERM or SIGINT.

@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 
 use axum::Router;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
@@ -64,8 +64,9 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     // are late, not wrong.
     drop(stream.set_nodelay(true));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new());
-    builder.http2().timer(TokioTimer::new()).enable_connect_protocol();
+    // No timer, so no connection is closed for being idle: a proxy keeps its connections, and a
+    // close that crosses its next request would look like a fault of ours.
+    builder.http2().enable_connect_protocol();
     let service = TowerToHyperService::new(router);
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(served);
