@@ -32,8 +32,8 @@ pub(super) enum Fault {
 /// Accepts a complete head, from the request line to the empty line, that has one reading only.
 ///
 /// # Errors
-/// The first [`Fault`] in reading order; the target's length counts before the head's, so that one
-/// endless target is a 414.
+/// The first [`Fault`] found. The target's length counts before the head's, so that one endless
+/// target is a 414; what takes the whole head to tell comes last.
 pub(super) fn check(head: &[u8], limits: &ListenerLimits) -> Result<(), Fault> {
     let (line, mut rest) = RequestLine::read(head.strip_prefix(b"\r\n").unwrap_or(head))?;
     if line.target.len() as u64 > limits.uri_bytes.get() {

@@ -21,6 +21,7 @@ import time
 
 import yaml
 from hpack import Decoder, Encoder, HPACKError
+from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -157,7 +158,7 @@ class Connection:
         return self.streams.setdefault(number, Stream())
 
     def is_broken(self):
-        return bool(self.goaway) or self.is_closed
+        return bool(self.goaway) or (self.is_closed and self.goaway is None)
 
     def run_until(self, done):
         """Sends and reads until `done()`, the connection's end, or the deadline."""
@@ -259,7 +260,7 @@ def run(host, port, vector):
         after = exchange(host, port, [{"headers": {"stream": 1, "fields": ALIVE}}], 1)
         outcome["alive"] = after.stream(1).ended
         outcome["as_expected"] = outcome["alive"] and outcome["result"] in vector["result"]
-    except (OSError, HPACKError) as error:
+    except (OSError, HPACKError, HyperframeError) as error:
         outcome["error"] = f"{type(error).__name__}: {error}"
     return outcome
 
