@@ -233,10 +233,9 @@ fn breaker_open(route: &Route, open: Open, endpoint: Option<&str>) -> Refusal {
         State::HalfOpen { .. } => "half_open",
         State::Throttling { .. } => "throttling",
     };
-    let at = endpoint.map_or_else(String::new, |endpoint| format!(" at {endpoint}"));
     Refusal::new(
         Reason::BreakerOpen,
-        format!("the breaker of {} is {state}{at}: {why}", route.upstream.name),
+        format!("the breaker of {} is {state}: {why}", route.upstream.name),
     )
     .policy(&route.breaker.settings.name)
     .retry_after(open.retry_after)

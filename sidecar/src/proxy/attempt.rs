@@ -50,7 +50,7 @@ pub(super) async fn forward(
         put_back(route, &endpoint, &connector, upstream, &ended).await;
         let untouched = exchange.header_at.is_none() && session.response_written().is_none();
         match ended {
-            Err(Stop::Upstream(Reason::UpstreamReset, _))
+            Err(Stop::Upstream(Refusal { reason: Reason::UpstreamReset, .. }))
                 if reused && repeatable && untouched && stale < STALE_MAX =>
             {
                 stale += 1;
@@ -82,8 +82,8 @@ async fn run(
     match timeout_at(until, sent).await {
         Ok(sent) => sent.map_err(|error| upstream_stop(&error))?,
         Err(_) => {
-            let detail = "the upstream did not take the request header in time".to_owned();
-            return Err(Stop::Upstream(Reason::UpstreamTotalTimeout, detail));
+            let detail = "the upstream did not take the request header in time";
+            return Err(Stop::Upstream(Refusal::new(Reason::UpstreamTotalTimeout, detail)));
         }
     }
     Pump::new(exchange, session, route, upstream).run().await
@@ -127,22 +127,21 @@ async fn connect(
 ) -> Result<(UpstreamSession, bool), Stop> {
     let now = clock::now();
     let until = (now + route.timeout.connect).min(exchange.deadline.at);
+    // Where the upstream is, is for `/explain` and not for its callers.
+    let refusal = |reason, detail: String| Refusal::new(reason, detail).input("endpoint", &endpoint.name);
     let timed_out = || {
-        let detail = format!("no connection to {} within {:?}", endpoint.name, until.since(now));
-        if until < now + route.timeout.connect && exchange.deadline.callers {
-            return Stop::Refused(Refusal::new(Reason::Deadline, detail));
+        let detail = format!("no connection to the upstream within {:?}", until.since(now));
+        if exchange.deadline.callers && until == exchange.deadline.at {
+            return Stop::Refused(refusal(Reason::Deadline, detail));
         }
-        Stop::Upstream(Reason::UpstreamConnectTimeout, detail)
+        Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, detail))
     };
     match timeout_at(clock::instant(until), connector.get_http_session(&endpoint.peer)).await {
         Err(_) => Err(timed_out()),
         Ok(Err(error)) if *error.etype() == ConnectTimedout => Err(timed_out()),
         Ok(Err(error)) => {
-            let why = error.root_cause().to_string();
-            Err(Stop::Upstream(
-                Reason::UpstreamConnect,
-                format!("no connection to {}: {why}", endpoint.name),
-            ))
+            let failed = refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
+            Err(Stop::Upstream(failed.input("error", error.root_cause())))
         }
         Ok(Ok((session, reused))) => {
             if !reused {

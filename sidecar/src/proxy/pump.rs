@@ -289,7 +289,7 @@ impl<'a> Pump<'a> {
         self.informational += 1;
         if end || self.informational > INFORMATIONAL_MAX {
             let detail = format!("more than {INFORMATIONAL_MAX} informational answers");
-            return Err(Stop::Upstream(Reason::UpstreamProtocol, detail));
+            return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
         if self.session.req_header().version != http::Version::HTTP_10 {
             forward::response(&mut header, self.session.req_header(), true);
@@ -305,7 +305,7 @@ impl<'a> Pump<'a> {
         let upgraded = header.status == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded && !self.upgrades() {
             let detail = "the upstream switched protocols unasked".to_owned();
-            return Err(Stop::Upstream(Reason::UpstreamProtocol, detail));
+            return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
         self.exchange.header_at = Some(self.upstream_at);
         self.streaming = upgraded || self.route.stream;
@@ -478,7 +478,7 @@ impl<'a> Pump<'a> {
             }
             Due::Idle => (Reason::UpstreamIdleTimeout, "silence", timeout.idle),
         };
-        Stop::Upstream(reason, format!("{what} within {limit:?}"))
+        Stop::Upstream(Refusal::new(reason, format!("{what} within {limit:?}")))
     }
 }
 
@@ -576,7 +576,7 @@ pub(super) fn upstream_stop(error: &pingora::Error) -> Stop {
         Reason::UpstreamProtocol => "the upstream's answer is not valid HTTP",
         _ => "the upstream closed the connection before the answer was complete",
     };
-    Stop::Upstream(reason, detail.to_owned())
+    Stop::Upstream(Refusal::new(reason, detail).input("error", error.root_cause()))
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::{clock, reason::Reason};
 pub(super) enum Stop {
     /// We say no.
     Refused(Refusal),
-    /// The upstream failed, and how.
-    Upstream(Reason, String),
+    /// The upstream failed, and this is what the client is told.
+    Upstream(Refusal),
     /// The client is no longer there to be told.
     Gone(Reason),
 }
@@ -107,14 +107,11 @@ async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) ->
             exchange.upstream_done(Verdict::Nothing);
             After::Close
         }
-        Stop::Upstream(reason, detail) => {
-            exchange.ends_instead(reason);
+        Stop::Upstream(refusal) => {
+            exchange.ends_instead(refusal.reason);
             exchange.upstream_done(Verdict::Fault);
-            let route = exchange
-                .route
-                .as_ref()
-                .map_or_else(String::new, |route| route.upstream.name.clone());
-            answer_or_cut(exchange, session, Refusal::new(reason, detail).policy(&route)).await
+            let upstream = exchange.route.as_ref().map_or_else(String::new, |route| route.upstream.name.clone());
+            answer_or_cut(exchange, session, refusal.input("upstream", upstream)).await
         }
         Stop::Refused(refusal) => {
             exchange.ends_instead(refusal.reason);
