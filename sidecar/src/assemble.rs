@@ -3,11 +3,11 @@
 use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread};
 
 use tokio_util::sync::CancellationToken;
-use weir_config::{Address, Config};
+use weir_config::{Address, Config, Shutdown};
 
 use crate::{
     admin,
-    lifecycle::{self, Readiness, Signals},
+    lifecycle::{self, Asked, Readiness, Signals},
     observe::{explain::Explain, ledger::Ledger},
     plan::Plan,
     proxy::{self, BindError, Bound, Shared},
@@ -120,14 +120,16 @@ fn check_authorities(plan: &Plan) -> Result<(), StartError> {
 }
 
 impl Sidecar {
-    /// Serves until a signal, then ends in order. `false` when a second signal cut it short.
-    pub(crate) async fn serve(self, config: &Config, mut signals: Signals) -> bool {
+    /// Tells the service manager that requests are served.
+    pub(crate) fn serving(&self) {
         notify(&[sd_notify::NotifyState::Ready]);
-        let asked = signals.next().await;
+    }
+
+    /// Ends in order. `false` when a second signal cut it short.
+    pub(crate) async fn end(self, settings: &Shutdown, asked: Asked, signals: &mut Signals) -> bool {
         tracing::info!(?asked, "ending");
         notify(&[sd_notify::NotifyState::Stopping]);
-        let Some(cut) = lifecycle::end(&self.shared, &config.shutdown, asked, &mut signals).await
-        else {
+        let Some(cut) = lifecycle::end(&self.shared, settings, asked, signals).await else {
             return false;
         };
         for worker in self.workers {

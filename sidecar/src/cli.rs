@@ -93,41 +93,37 @@ fn with_config(
 }
 
 fn serve(config: &weir_config::Config) -> ExitCode {
-    logging::start();
+    logging::start(logging::DEFAULT);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     runtime.block_on(async {
         // Signals are heard before anything listens, so that none is lost.
-        let signals = match Signals::new() {
+        let mut signals = match Signals::new() {
             Ok(signals) => signals,
             Err(error) => return failed(&error),
         };
-        match assemble::start(config) {
-            Ok(sidecar) => {
-                for (listener, address) in
-                    sidecar.shared.plan.listeners.iter().zip(&sidecar.addresses)
-                {
-                    tracing::info!(listener = listener.name, %address, "listening");
-                }
-                tracing::info!(address = %sidecar.admin.admin, "admin");
-                if let Some(address) = sidecar.admin.health {
-                    tracing::info!(%address, "health");
-                }
-                if sidecar.serve(config, signals).await {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::FAILURE
-                }
-            }
-            Err(error) => failed(&error),
+        let sidecar = match assemble::start(config) {
+            Ok(sidecar) => sidecar,
+            Err(error) => return failed(&error),
+        };
+        for (listener, address) in sidecar.shared.plan.listeners.iter().zip(&sidecar.addresses) {
+            tracing::info!(listener = listener.name, %address, "listening");
         }
+        tracing::info!(address = %sidecar.admin.admin, "admin");
+        if let Some(address) = sidecar.admin.health {
+            tracing::info!(%address, "health");
+        }
+        sidecar.serving();
+        let asked = signals.next().await;
+        let in_order = sidecar.end(&config.shutdown, asked, &mut signals).await;
+        if in_order { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }
 
 /// An error and its causes, on one line.
-fn failed(error: &dyn Error) -> ExitCode {
+pub(crate) fn failed(error: &dyn Error) -> ExitCode {
     let mut line = format!("weir: {error}");
     let mut cause = error.source();
     while let Some(because) = cause {
@@ -139,7 +135,7 @@ fn failed(error: &dyn Error) -> ExitCode {
 }
 
 /// Data for another program; a reader that has gone is not an error.
-fn print(data: &str) {
+pub(crate) fn print(data: &str) {
     use std::io::Write;
     std::io::stdout().write_all(data.as_bytes()).unwrap_or_default();
 }
