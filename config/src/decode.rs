@@ -11,9 +11,7 @@ mod suggest;
 
 pub(crate) use section::{Field, Keys, Section, decode as decode_section, find, key_name, section};
 pub(crate) use shape::{List, Named, OneOrMany, WordOr};
-pub(crate) use suggest::{closest, cut};
-
-use std::ops::Range;
+pub(crate) use suggest::closest;
 
 use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -21,7 +19,6 @@ use serde::{Serialize, Serializer};
 use crate::{
     diagnostics::{Problem, Report},
     scalar::{Leaf, Text},
-    source::Source,
     tree::{Entry, Kind, Node, NodeId, Tree},
     variable::{self, Environment},
 };
@@ -117,7 +114,10 @@ impl<T: Leaf> Decode for T {
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        crate::schema::or_variable(T::describe(), generator)
+        match T::HIDDEN {
+            Some(_) => T::describe(),
+            None => crate::schema::or_variable(T::describe(), generator),
+        }
     }
 }
 
@@ -134,13 +134,9 @@ impl<'a> Reader<'a> {
         self.tree.node(id)
     }
 
-    pub(crate) fn source(&self) -> Source<'a> {
-        self.report.source()
-    }
-
     /// The line on which a node, or its key, stands.
     pub(crate) fn line(&self, id: NodeId) -> usize {
-        self.source().place(&self.tree.label(id)).line
+        self.report.source().line(self.tree.label(id).start)
     }
 
     /// Records a problem with a node as a whole.
@@ -167,10 +163,10 @@ impl<'a> Reader<'a> {
         let node = self.node(id);
         let what = format!("{} where {expected} is expected", node.described());
         let help = match &node.kind {
-            Kind::Scalar(scalar) if scalar.is_null() => {
+            Kind::Scalar(scalar) if scalar.is_null() && id != Tree::ROOT => {
                 "write a value, or leave the key out".to_owned()
             }
-            Kind::List(_) if self.source().slice(&self.line_from(&node.span)).contains("::") => {
+            Kind::List(_) if self.line_text(id).contains("::") => {
                 "IPv6 addresses go in quotes: \"[::1]:8080\"".to_owned()
             }
             _ => format!("write {expected}"),
@@ -218,8 +214,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn line_from(&self, span: &Range<usize>) -> Range<usize> {
-        let rest = &self.source().text[span.start..];
-        span.start..span.start + rest.find('\n').unwrap_or(rest.len())
+    fn line_text(&self, id: NodeId) -> &'a str {
+        let source = self.report.source();
+        source.line_text(source.line(self.node(id).span.start))
     }
 }

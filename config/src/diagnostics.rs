@@ -15,6 +15,7 @@ mod syntax;
 
 use std::{fmt, ops::Range};
 
+use self::snippet::Snippet;
 use crate::source::{Place, Source};
 
 /// More problems than this are counted, not printed: the first ones are read, if any.
@@ -25,6 +26,8 @@ const PRINTED_MAX: usize = 50;
 pub struct Diagnostics {
     name: String,
     problems: Vec<Placed>,
+    /// Problems beyond those kept.
+    more: usize,
 }
 
 /// One problem, before its place in the file is looked up.
@@ -37,7 +40,7 @@ pub(crate) struct Problem {
 
 #[derive(Clone, PartialEq, Eq)]
 struct Placed {
-    place: Option<Place>,
+    place: Option<(Place, Snippet)>,
     path: String,
     what: String,
     help: Option<String>,
@@ -70,8 +73,8 @@ impl<'a> Report<'a> {
         Self { source, problems: Vec::new() }
     }
 
-    pub(crate) fn source(&self) -> Source<'a> {
-        self.source
+    pub(crate) fn source(&self) -> &Source<'a> {
+        &self.source
     }
 
     pub(crate) fn push(&mut self, problem: Problem) {
@@ -88,15 +91,20 @@ impl<'a> Report<'a> {
 
     fn diagnostics(mut self) -> Diagnostics {
         self.problems.sort_by_key(|problem| problem.span.start);
-        let place = |problem: Problem| Placed {
-            place: Some(self.source.place(&problem.span)),
-            path: problem.path,
-            what: problem.what,
-            help: problem.help,
+        let placed = |problem: Problem| {
+            let place = self.source.place(&problem.span);
+            let snippet = Snippet::new(&place, &self.source);
+            Placed {
+                place: Some((place, snippet)),
+                path: problem.path,
+                what: problem.what,
+                help: problem.help,
+            }
         };
         Diagnostics {
             name: self.source.name.to_owned(),
-            problems: self.problems.into_iter().map(place).collect(),
+            more: self.problems.len().saturating_sub(PRINTED_MAX),
+            problems: self.problems.into_iter().take(PRINTED_MAX).map(placed).collect(),
         }
     }
 }
@@ -110,25 +118,25 @@ impl Diagnostics {
             what: what.to_owned(),
             help: Some(help.to_owned()),
         };
-        Self { name: name.to_owned(), problems: vec![problem] }
+        Self { name: name.to_owned(), problems: vec![problem], more: 0 }
     }
 
     /// How many problems there are.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
-        self.problems.len()
+        self.problems.len() + self.more
     }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().take(PRINTED_MAX).enumerate() {
+        for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
             problem.write(&self.name, f)?;
         }
-        match self.problems.len().saturating_sub(PRINTED_MAX) {
+        match self.more {
             0 => Ok(()),
             more => writeln!(f, "\nand {more} more"),
         }
@@ -148,20 +156,29 @@ impl std::error::Error for Diagnostics {}
 impl Placed {
     fn write(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Printable(name))?;
-        if let Some(place) = &self.place {
+        if let Some((place, _)) = &self.place {
             write!(f, ":{}:{}", place.line, place.column)?;
         }
         if !self.path.is_empty() {
             write!(f, ": {}", Printable(&self.path))?;
         }
         writeln!(f, ": {}", Printable(&self.what))?;
-        if let Some(place) = &self.place {
-            snippet::write(place, f)?;
+        if let Some((_, snippet)) = &self.place {
+            write!(f, "{snippet}")?;
         }
         match &self.help {
             Some(help) => writeln!(f, "   help: {}", Printable(help)),
             None => Ok(()),
         }
+    }
+}
+
+/// Text from a file, short enough for a message.
+pub(crate) fn cut(text: &str) -> String {
+    const SHOWN_MAX: usize = 60;
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

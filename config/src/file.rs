@@ -48,7 +48,7 @@ pub fn load(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Diagnostics> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut report = Report::new(Source { name, text });
+    let mut report = Report::new(Source::new(name, text));
     match tree::parse(text, &mut report) {
         Some(tree) => {
             let mut reader = Reader::new(&tree, env, report);

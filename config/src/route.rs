@@ -39,7 +39,7 @@ pub struct Match {
     pub host: Option<String>,
     /// Methods, in upper case; empty takes every one.
     pub methods: Vec<String>,
-    /// Headers, each of which must hold.
+    /// Headers by name, each of which must hold.
     pub headers: Vec<HeaderMatch>,
 }
 

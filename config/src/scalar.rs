@@ -35,7 +35,7 @@ pub(crate) use word::{Word, word};
 
 use schemars::Schema;
 
-use crate::decode::cut;
+use crate::diagnostics::cut;
 
 /// A scalar with its variables put in.
 pub(crate) struct Text {

@@ -11,8 +11,12 @@ use crate::file::FileYaml;
 /// It holds every key with its description, default and range, and refuses unknown ones. What needs
 /// two values to judge (names that must exist, durations that must fit) only [`load`](crate::load) can say.
 pub fn schema() -> String {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<FileYaml>();
-    format!("{:#}\n", schema.as_value())
+    format!("{:#}\n", root())
+}
+
+/// The schema as a value.
+pub(crate) fn root() -> Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<FileYaml>().into()
 }
 
 /// A mapping's schema under construction.

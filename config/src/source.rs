@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 /// A file's text and what it is called in messages.
-#[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) name: &'a str,
     pub(crate) text: &'a str,
+    /// Where each line starts, in bytes.
+    lines: Vec<usize>,
 }
 
 /// A place as a person counts it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     /// From 1.
     pub(crate) line: usize,
@@ -18,34 +19,42 @@ pub(crate) struct Place {
     pub(crate) column: usize,
     /// Characters to underline on this line, at least 1.
     pub(crate) width: usize,
-    /// The whole line, without its end.
-    pub(crate) text: String,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
+        let after_breaks =
+            text.bytes().zip(1..).filter(|(byte, _)| *byte == b'\n').map(|(_, after)| after);
+        Self { name, text, lines: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    /// The line, from 1, that holds the byte `at`.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
+    }
+
+    /// The text of a line, from 1, without its end; empty outside the file.
+    pub(crate) fn line_text(&self, line: usize) -> &'a str {
+        let start = line.checked_sub(1).and_then(|index| self.lines.get(index));
+        start.and_then(|start| self.text[*start..].lines().next()).unwrap_or_default()
+    }
+
     /// Where `span` (bytes) starts, and how much of its first line it covers.
     pub(crate) fn place(&self, span: &Range<usize>) -> Place {
-        let start = self.boundary(span.start);
-        let before = &self.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let text = self.text[line_start..].lines().next().unwrap_or("");
-        let line_end = line_start + text.len();
-        let end = self.boundary(span.end).min(line_end).max(start);
+        let line = self.line(span.start);
+        let text = self.line_text(line);
+        let line_start = self.lines[line - 1];
+        let start = boundary(text, span.start - line_start);
+        let end = boundary(text, span.end.saturating_sub(line_start)).max(start);
         Place {
-            line: before.matches('\n').count() + 1,
-            column: self.text[line_start..start].chars().count() + 1,
-            width: self.text[start..end].trim_end().chars().count().max(1),
-            text: text.to_owned(),
+            line,
+            column: text[..start].chars().count() + 1,
+            width: text[start..end].trim_end().chars().count().max(1),
         }
     }
+}
 
-    /// The text of `span`, cut where it would leave the file.
-    pub(crate) fn slice(&self, span: &Range<usize>) -> &str {
-        let start = self.boundary(span.start);
-        &self.text[start..self.boundary(span.end).max(start)]
-    }
-
-    fn boundary(&self, at: usize) -> usize {
-        (0..=at.min(self.text.len())).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or(0)
-    }
+/// The last place in `text` that is not behind `at` and between two characters.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }

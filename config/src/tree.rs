@@ -13,6 +13,8 @@ pub(crate) use parse::parse;
 
 use std::{fmt::Write as _, ops::Range};
 
+use crate::diagnostics::cut;
+
 /// A document's nodes; the first is the root.
 pub(crate) struct Tree {
     nodes: Vec<Node>,
@@ -136,9 +138,10 @@ fn push_key(path: &mut String, key: &str) {
     if !path.is_empty() {
         path.push('.');
     }
+    let key = cut(key);
     if key.is_empty() || key.contains(['.', '[', ' ']) {
         write!(path, "{key:?}").unwrap_or_default();
     } else {
-        path.push_str(key);
+        path.push_str(&key);
     }
 }

@@ -123,7 +123,7 @@ pub(crate) fn decode<T: Keys>(node: NodeId, reader: &mut Reader<'_>) -> Option<T
         reader.key_problem(
             node,
             entry,
-            format!("there is no key `{}` here", suggest::cut(&entry.key)),
+            format!("there is no key `{}` here", crate::diagnostics::cut(&entry.key)),
             help,
         );
     }

@@ -1,7 +1,10 @@
 //! "Did you mean": the key or name someone had in mind.
 
 use super::Reader;
-use crate::tree::{Entry, Kind, NodeId};
+use crate::{
+    diagnostics::cut,
+    tree::{Entry, Kind, NodeId},
+};
 
 /// What other proxies and libraries call our keys, without case, `_` and `-`.
 const ALIASES: &[(&str, &[&str])] = &[
@@ -25,10 +28,19 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("sni", &["servername"]),
 ];
 
+/// Keys that later versions may have.
+const NOT_YET: &[(&str, &str)] = &[(
+    "shared",
+    "limits that several sidecars share are not built yet; leave `shared` out, and this sidecar counts for itself",
+)];
+
 /// How to mend an unknown key.
 pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> String {
     if let Some(ours) = go_zero(entry, reader) {
         return format!("write it on a route, as `{ours}`");
+    }
+    if let Some((_, help)) = NOT_YET.iter().find(|(key, _)| *key == entry.key) {
+        return (*help).to_owned();
     }
     let written = normal(&entry.key);
     let same = keys.iter().find(|key| normal(key) == written);
@@ -50,11 +62,19 @@ pub(crate) fn closest<'c>(
     written: &str,
     candidates: impl Iterator<Item = &'c str>,
 ) -> Option<&'c str> {
-    let distance = |candidate: &str| {
-        strsim::damerau_levenshtein(&written.to_lowercase(), &candidate.to_lowercase())
-    };
+    /// Beyond these nobody mistyped a name, and comparing takes time.
+    const LETTERS_MAX: usize = 64;
+    const CANDIDATES_MAX: usize = 100;
+    if written.len() > LETTERS_MAX {
+        return None;
+    }
+    let written = written.to_lowercase();
     candidates
-        .map(|candidate| (distance(candidate), candidate))
+        .filter(|candidate| candidate.len() <= LETTERS_MAX)
+        .take(CANDIDATES_MAX)
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&written, &candidate.to_lowercase()), candidate)
+        })
         .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -101,15 +121,6 @@ pub(super) fn example(key: &str) -> &'static str {
         "qps" => "100",
         "upstream" => "<the name of an upstream>",
         _ => "...",
-    }
-}
-
-/// Text of a user's, short enough for a message.
-pub(crate) fn cut(text: &str) -> String {
-    const SHOWN_MAX: usize = 60;
-    match text.char_indices().nth(SHOWN_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }
 

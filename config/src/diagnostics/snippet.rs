@@ -5,58 +5,90 @@ use std::{fmt, sync::LazyLock};
 use regex::Regex;
 
 use super::Printable;
-use crate::source::Place;
+use crate::source::{Place, Source};
 
 /// Characters shown of a line; a longer one is cut around the caret.
 const WIDTH_MAX: usize = 120;
 /// Characters kept before the caret of a line that is cut.
 const LEAD: usize = 40;
 
-pub(super) fn write(place: &Place, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let line = masked(&place.text);
-    if line.trim().is_empty() {
-        return Ok(());
+/// The part of a line that is shown, credentials already masked.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Snippet {
+    text: String,
+    indent: usize,
+    width: usize,
+    line: usize,
+}
+
+impl Snippet {
+    pub(super) fn new(place: &Place, source: &Source<'_>) -> Self {
+        let text = source.line_text(place.line);
+        let masked = match (1..place.line)
+            .rev()
+            .map(|line| source.line_text(line))
+            .find(|line| !line.trim().is_empty())
+        {
+            Some(before) if CONTINUED.is_match(before) => "*".repeat(text.chars().count()),
+            _ => masked(text),
+        };
+        let skipped = match text.chars().nth(WIDTH_MAX) {
+            None => 0,
+            Some(_) => (place.column - 1).saturating_sub(LEAD),
+        };
+        let indent = place.column - 1 - skipped;
+        Self {
+            text: masked.chars().skip(skipped).take(WIDTH_MAX).collect(),
+            indent,
+            width: place.width.min(WIDTH_MAX.saturating_sub(indent).max(1)),
+            line: place.line,
+        }
     }
-    let skipped = match place.text.chars().count() {
-        0..=WIDTH_MAX => 0,
-        _ => (place.column - 1).saturating_sub(LEAD),
-    };
-    let shown: String = line.chars().skip(skipped).take(WIDTH_MAX).collect();
-    let indent = place.column - 1 - skipped;
-    let width = place.width.min(WIDTH_MAX - indent.min(WIDTH_MAX - 1));
-    let number = place.line.to_string();
-    let gutter = " ".repeat(number.len());
-    writeln!(f, "{gutter} |")?;
-    writeln!(f, "{number} | {}", Printable(shown.trim_end()))?;
-    writeln!(f, "{gutter} | {}{}", " ".repeat(indent), "^".repeat(width))
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.text.trim().is_empty() {
+            return Ok(());
+        }
+        let number = self.line.to_string();
+        let gutter = " ".repeat(number.len());
+        writeln!(f, "{gutter} |")?;
+        writeln!(f, "{number} | {}", Printable(self.text.trim_end()))?;
+        writeln!(f, "{gutter} | {}{}", " ".repeat(self.indent), "^".repeat(self.width))
+    }
 }
 
 /// The line with `*` for what looks like a credential written out, so that an error about a
 /// literal token, or about its neighbour, does not carry it into a log. A variable stays.
 fn masked(line: &str) -> String {
-    let mut masked = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(found) = CREDENTIAL.captures(rest).and_then(|found| found.name("value")) {
-        masked.push_str(&rest[..found.start()]);
-        match VARIABLE.is_match(found.as_str()) {
-            true => masked.push_str(found.as_str()),
-            false => masked.extend(found.as_str().chars().map(|_| '*')),
+    let mut at = 0;
+    while let Some(key) = CREDENTIAL.find_at(line, at) {
+        match VARIABLE.find(&line[key.end()..]) {
+            Some(variable) => at = key.end() + variable.end(),
+            // Where the value ends depends on quotes and brackets, so the rest of the line goes.
+            None => {
+                return line[..key.end()].to_owned()
+                    + &"*".repeat(line[key.end()..].chars().count());
+            }
         }
-        rest = &rest[found.end()..];
     }
-    masked + rest
+    line.to_owned()
 }
 
-static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r#"(?i)(tok|secret|passw|credential)[a-z_-]*["']?\s*:\s*(?<value>"[^"]*"?|'[^']*'?|\$\{[^}]*\}|[^\s,}][^,}]*)"#,
-    )
-});
-static VARIABLE: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^"?'?\$\{\w+(:\?[^}]*)?\}"?'?$"#));
+/// A key that names a credential, up to its value.
+static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{KEY}[^\S\n]*")));
+/// The same with its value on the lines below.
+static CONTINUED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"{KEY}\s*[|>]?[-+0-9]*\s*(#.*)?$")));
+const KEY: &str = r#"(?i)(tok|secret|passw|credential|auth|bearer|api.?key)[a-z_-]*["']?\s*:"#;
+/// A value that is one variable, with nothing secret in it.
+static VARIABLE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"^["']?\$\{\w+(:\?[^}]*)?\}["']?\s*([,}#]|$)"#));
 
 #[expect(
     clippy::unwrap_used,
-    reason = "the two patterns are constants, built by every test that prints"
+    reason = "the patterns are constants, and every test that prints builds them"
 )]
 fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()

@@ -7,9 +7,12 @@ use super::{Problem, Report};
 impl Report<'_> {
     /// The problem behind a parser's error; it is the only one, since the parser stops there.
     pub(crate) fn syntax(&self, error: &ScanError) -> Problem {
-        let at = error.marker().byte_offset().unwrap_or_default();
-        let line = self.source.place(&(at..at)).text;
-        let (what, help) = explain(error.kind(), &line);
+        let marked = error.marker().byte_offset().unwrap_or_default();
+        // The parser stops before the blanks that hold the tab.
+        let tab = self.source.text.get(marked..).and_then(|rest| rest.find('\t'));
+        let at = tab.filter(|_| is_tab(error.kind())).map_or(marked, |tab| marked + tab);
+        let line = self.source.line_text(self.source.line(at));
+        let (what, help) = explain(error.kind(), line);
         let problem = Problem::new(at..at + 1, "", what);
         match help {
             Some(help) => problem.help(help),
@@ -20,11 +23,7 @@ impl Report<'_> {
 
 fn explain(kind: &ErrorKind, line: &str) -> (String, Option<&'static str>) {
     let (what, help) = match kind {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => {
+        kind if is_tab(kind) => {
             ("a tab where YAML takes only spaces".to_owned(), Some("indent with spaces"))
         }
         ErrorKind::RecursionLimitExceeded => (
@@ -40,6 +39,17 @@ fn explain(kind: &ErrorKind, line: &str) -> (String, Option<&'static str>) {
         kind => (format!("this is not YAML: {kind}"), None),
     };
     (what, by_line(line).or(help))
+}
+
+fn is_tab(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
+            | ErrorKind::TabAtBlockScalarStart
+    )
 }
 
 /// The two mistakes that the grammar of `{ }` and `[ ]` makes easy.

@@ -38,15 +38,11 @@ impl ListenerYaml {
         reader: &mut Reader<'_>,
     ) -> Option<Listener> {
         let named_at = self.name.as_ref().map_or(node, At::node);
-        let name = Name::or(self.name, &format!("listener-{number}"));
+        let derived = format!("listener-{number}");
+        let name = Name::or(self.name, &derived);
         if let Some(name) = &name {
-            scope.listeners.claim(
-                name.clone(),
-                named_at,
-                "the listener's name",
-                "give each listener a `name` of its own",
-                reader,
-            );
+            let help = "give each listener a `name` of its own";
+            scope.listeners.claim(name.clone(), named_at, "the listener's name", help, reader);
         }
         // Port 0 is another port each time.
         let fixed = |address: &&Address| !matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
@@ -78,7 +74,7 @@ impl ListenerYaml {
                 None
             }
         };
-        let routes = all(routes?, name.as_deref().unwrap_or_default(), scope, reader);
+        let routes = all(routes?, name.as_ref().unwrap_or(&derived), scope, reader);
         Some(Listener {
             name: name?,
             address: self.address.take()?,

@@ -7,8 +7,8 @@ use crate::{
     tree::NodeId,
 };
 
-/// Requests a second: from one a day to a million.
-type Rate = Decimal<11, 1_000_000_000_000>;
+/// Requests a second: from about one a day to a million.
+type Rate = Decimal<10, 1_000_000_000_000>;
 
 section! {
     /// A sustained rate with a burst, for each value of each of its keys.

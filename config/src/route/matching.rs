@@ -57,6 +57,8 @@ impl Decode for Headers {
                 (Ok(_), None) => whole = false,
             }
         }
+        // A mapping has no order; sorted, two files that mean the same are the same.
+        headers.sort_by(|(a, _), (b, _)| a.0.cmp(&b.0));
         whole.then_some(Self(headers))
     }
 

@@ -31,7 +31,7 @@ impl Leaf for Bind {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$" })
+        json_schema!({ "title": "IP address and port", "type": "string", "pattern": r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$" })
     }
 }
 
@@ -46,7 +46,7 @@ impl Leaf for Address {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^(([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|unix:/.+)$" })
+        json_schema!({ "title": "IP address and port, or `unix:/path`", "type": "string", "pattern": r"^(([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|unix:/.+)$" })
     }
 }
 
@@ -122,7 +122,7 @@ impl Leaf for Cidr {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" })
+        json_schema!({ "title": "IP address or range", "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$" })
     }
 }
 

@@ -44,6 +44,6 @@ impl<const MIN: u32, const MAX: u32> Leaf for Count<MIN, MAX> {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+        json_schema!({ "title": format!("whole number, {MIN} to {MAX}"), "type": "integer", "minimum": MIN, "maximum": MAX })
     }
 }

@@ -37,7 +37,7 @@ impl<const MIN: u64, const MAX: u64> Leaf for Decimal<MIN, MAX> {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "number", "minimum": millionths(MIN), "maximum": millionths(MAX) })
+        json_schema!({ "title": format!("number, {} to {}", millionths(MIN), millionths(MAX)), "type": "number", "minimum": millionths(MIN), "maximum": millionths(MAX) })
     }
 }
 

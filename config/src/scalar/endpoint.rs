@@ -34,7 +34,7 @@ impl Leaf for Endpoint {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^(([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|unix:/.+)$" })
+        json_schema!({ "title": "`host:port` or `unix:/path`", "type": "string", "pattern": r"^(([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|unix:/.+)$" })
     }
 }
 

@@ -21,6 +21,6 @@ impl Leaf for Flag {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "boolean" })
+        json_schema!({ "title": "`true` or `false`", "type": "boolean" })
     }
 }

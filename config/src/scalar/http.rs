@@ -53,7 +53,7 @@ impl Leaf for HeaderName {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": TOKEN })
+        json_schema!({ "title": "name of a header", "type": "string", "pattern": TOKEN })
     }
 }
 
@@ -72,7 +72,7 @@ impl Leaf for HeaderValue {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([!-~]([ -~]*[!-~])?)?$" })
+        json_schema!({ "title": "value of a header", "type": "string", "pattern": "^([!-~]([ -~]*[!-~])?)?$" })
     }
 }
 
@@ -92,7 +92,7 @@ impl Leaf for Host {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^(\*\.)?[0-9A-Za-z._:-]+$", "maxLength": 255 })
+        json_schema!({ "title": "host name", "type": "string", "pattern": r"^(\*\.)?[0-9A-Za-z._:-]+$", "maxLength": 255 })
     }
 }
 
@@ -122,7 +122,7 @@ impl Leaf for Method {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Z-]+$" })
+        json_schema!({ "title": "method", "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Z-]+$" })
     }
 }
 
@@ -141,7 +141,7 @@ impl Leaf for Param {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": TOKEN })
+        json_schema!({ "title": "name of a cookie or parameter", "type": "string", "pattern": TOKEN })
     }
 }
 
@@ -165,6 +165,6 @@ impl Leaf for Url {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^https?://[^/:][!-~]*$" })
+        json_schema!({ "title": "URL", "type": "string", "pattern": "^https?://[^/:][!-~]*$" })
     }
 }

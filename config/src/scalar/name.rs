@@ -41,6 +41,6 @@ impl Leaf for Name {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": Self::LONGEST })
+        json_schema!({ "title": "name", "type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": Self::LONGEST })
     }
 }

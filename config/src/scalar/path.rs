@@ -43,7 +43,7 @@ impl Leaf for UrlPath {
             "write the path as it stands in the request, percent-encoded and without the query";
         if !path.starts_with('/') {
             Err(Wrong::new("does not start with `/`", "start it with `/`")
-                .fix(format!("write `/{}`", crate::decode::cut(path))))
+                .fix(format!("write `/{}`", crate::diagnostics::cut(path))))
         } else if path.len() > LONGEST {
             Err(Wrong::new(format!("is longer than {LONGEST} bytes"), "write a shorter path"))
         } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
@@ -55,7 +55,7 @@ impl Leaf for UrlPath {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": r#"^/[!"$->@-~]*$"#, "maxLength": LONGEST })
+        json_schema!({ "title": "path", "type": "string", "pattern": r#"^/[!"$->@-~]*$"#, "maxLength": LONGEST })
     }
 }
 
@@ -86,7 +86,7 @@ impl Leaf for Pattern {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "minLength": 1, "maxLength": LONGEST })
+        json_schema!({ "title": "regular expression", "type": "string", "minLength": 1, "maxLength": LONGEST })
     }
 }
 
@@ -114,6 +114,6 @@ impl Leaf for FilePath {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "minLength": 1 })
+        json_schema!({ "title": "path of a file", "type": "string", "minLength": 1 })
     }
 }

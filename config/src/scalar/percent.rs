@@ -37,7 +37,7 @@ impl Leaf for Percent {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["50%"] })
+        json_schema!({ "title": "ratio, above 0% to 100%", "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["50%"] })
     }
 }
 

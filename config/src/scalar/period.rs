@@ -55,7 +55,7 @@ impl<const ZERO: bool> Leaf for Time<ZERO> {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^([0-9]+(h|ms|m|s))+$", "examples": ["5s", "250ms", "1m30s"] })
+        json_schema!({ "title": if ZERO { "duration, 0s to 24h" } else { "duration, above 0s to 24h" }, "type": "string", "pattern": "^([0-9]+(h|ms|m|s))+$", "examples": ["5s", "250ms", "1m30s"] })
     }
 }
 

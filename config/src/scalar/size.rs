@@ -61,7 +61,7 @@ impl<const MIN: u64, const MAX: u64> Leaf for Size<MIN, MAX> {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[0-9]+(B|kB|KiB|MB|MiB|GB|GiB)$", "examples": ["64KiB"] })
+        json_schema!({ "title": format!("size, {} to {}", Self(ByteSize(MIN)), Self(ByteSize(MAX))), "type": "string", "pattern": "^[0-9]+(B|kB|KiB|MB|MiB|GB|GiB)$", "examples": ["64KiB"] })
     }
 }
 

@@ -37,7 +37,7 @@ impl Leaf for Token {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "string", "pattern": WRITTEN })
+        json_schema!({ "title": "a variable: `${VAR}` or `${VAR:?why}`", "type": "string", "pattern": WRITTEN })
     }
 }
 

@@ -24,6 +24,6 @@ impl Leaf for Version {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "type": "integer", "const": 1 })
+        json_schema!({ "title": "`1`", "type": "integer", "const": 1 })
     }
 }

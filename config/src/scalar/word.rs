@@ -47,7 +47,7 @@ impl<T: Word> Leaf for T {
 
     fn describe() -> Schema {
         let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-        json_schema!({ "enum": words })
+        json_schema!({ "title": choices::<T>(), "enum": words })
     }
 }
 

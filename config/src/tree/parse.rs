@@ -133,6 +133,7 @@ impl<'t> Builder<'t, '_, '_> {
 
     fn mapping(&mut self, id: NodeId) -> Result<(), Problem> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut first_at: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
             let key_span = bytes(&span);
@@ -151,9 +152,9 @@ impl<'t> Builder<'t, '_, '_> {
             let value = NodeId(self.tree.nodes.len());
             let step = Step::Key { name: key.clone(), span: key_span.clone() };
             self.value(event, &span, Some((id, step)))?;
-            match entries.iter().find(|entry| entry.key == key) {
-                Some(first) => {
-                    let line = self.report.source().place(&first.span).line;
+            match first_at.get(&key) {
+                Some(&first) => {
+                    let line = self.report.source().line(first);
                     let problem = Problem::new(
                         key_span,
                         self.tree.path_of(id, &key),
@@ -162,7 +163,10 @@ impl<'t> Builder<'t, '_, '_> {
                     .help("keep one of the two");
                     self.report.push(problem);
                 }
-                None => entries.push(Entry { key, span: key_span, value }),
+                None => {
+                    first_at.insert(key.clone(), key_span.start);
+                    entries.push(Entry { key, span: key_span, value });
+                }
             }
         }
     }

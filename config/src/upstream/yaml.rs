@@ -1,9 +1,12 @@
 //! `upstreams:` as they are written.
 
+use std::collections::HashSet;
+
 use crate::{
     Balance, Endpoint, Protocol, Tls, Upstream,
     decode::{At, List, Reader, Section, optional, section},
     scalar::{FilePath, Host, Period, Time, Url, word},
+    tree::NodeId,
 };
 
 section! {
@@ -63,26 +66,9 @@ impl UpstreamYaml {
         let endpoints = self.endpoints.take().and_then(|list| endpoints(list, reader));
         let tls = match self.tls {
             None => Some(None),
-            Some(tls) => {
-                let node = tls.node();
-                tls.take()
-                    .and_then(|yaml| match yaml.sni {
-                        Some(sni) => Some((sni.take()?.0, yaml.ca)),
-                        None => match shared_name(endpoints.as_ref()?) {
-                            Some(host) => Some((host.to_owned(), yaml.ca)),
-                            None => {
-                                reader.missing(
-                                    node,
-                                    "sni",
-                                    "<the name in the service's certificate>",
-                                );
-                                None
-                            }
-                        },
-                    })
-                    .and_then(|(sni, ca)| {
-                        Some(Some(Tls { sni, ca: optional(ca)?.map(|path| path.0) }))
-                    })
+            Some(at) => {
+                let node = at.node();
+                at.take().and_then(|yaml| yaml.value(node, endpoints.as_deref(), reader)).map(Some)
             }
         };
         Some(Upstream {
@@ -116,13 +102,35 @@ impl UpstreamYaml {
     }
 }
 
+impl TlsYaml {
+    fn value(
+        self,
+        node: NodeId,
+        endpoints: Option<&[Endpoint]>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Tls> {
+        let sni = match self.sni {
+            Some(sni) => sni.take()?.0,
+            None => match shared_name(endpoints?) {
+                Some(host) => host.to_owned(),
+                None => {
+                    reader.missing(node, "sni", "<the name in the service's certificate>");
+                    return None;
+                }
+            },
+        };
+        Some(Tls { sni, ca: optional(self.ca)?.map(|path| path.0) })
+    }
+}
+
 fn endpoints(list: List<Endpoint, 1>, reader: &mut Reader<'_>) -> Option<Vec<Endpoint>> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut seen = HashSet::new();
     let mut whole = true;
     for at in list.0 {
         let node = at.node();
         match at.take() {
-            Some(endpoint) if endpoints.contains(&endpoint) => {
+            Some(endpoint) if !seen.insert(endpoint.clone()) => {
                 reader.problem(node, "this endpoint is in the list already", "keep one of the two");
             }
             Some(endpoint) => endpoints.push(endpoint),
