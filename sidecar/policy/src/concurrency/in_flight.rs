@@ -96,31 +96,30 @@ impl<W> InFlight<W> {
     #[must_use = "a permit that was taken must be released"]
     pub fn try_acquire(&self) -> bool {
         let limit = self.limit.current();
-        self.update(|counts| counts.has_room(limit).then(|| counts.with_one_more_in_flight()))
+        self.update(|counts| counts.acquired(limit)).is_ok()
     }
 
     /// Takes a permit whether or not there is one: for a policy that only counts what it would refuse.
     pub fn force_acquire(&self) {
-        self.update(|counts| Some(counts.with_one_more_in_flight()));
+        self.counts.fetch_add(Counts { in_flight: 1, waiting: 0 }.pack(), Ordering::AcqRel);
     }
 
     /// Takes a permit, or a place in the queue. `make` makes the waker, only if it is needed.
     #[must_use = "a permit or a place that was taken must be given up"]
     pub fn enqueue(&self, make: impl FnOnce() -> W, now: Time) -> Entered {
-        // A full queue is refused without touching its lock: that is where the crowd is.
-        if let Err(entered) = self.must_wait() {
-            return entered;
+        let limit = self.limit.current();
+        match self.update(|counts| counts.acquired(limit)) {
+            Ok(_) => return Entered::Granted,
+            // Refused without touching the lock: a full queue is where the crowd is.
+            Err(seen) if seen.waiting >= self.queue_length => return self.full(seen, limit),
+            Err(_) => {}
         }
         let mut queue = self.lock();
-        loop {
-            let seen = match self.must_wait() {
-                Ok(seen) => seen,
-                Err(entered) => return entered,
-            };
-            // Fails when a permit came back since: then there may be no need to wait.
-            if self.exchange(seen, Counts { waiting: seen.waiting + 1, ..seen }) {
-                return Entered::Waiting(queue.push(make(), now));
-            }
+        let enter = |counts: Counts| counts.acquired(limit).or(counts.joined(self.queue_length));
+        match self.update(enter) {
+            Ok(seen) if seen.has_room(limit) => Entered::Granted,
+            Ok(_) => Entered::Waiting(queue.push(make(), now)),
+            Err(seen) => self.full(seen, limit),
         }
     }
 
@@ -133,12 +132,12 @@ impl<W> InFlight<W> {
             // Above the limit a permit is not handed on: shadow mode forced it, or the limit has fallen.
             let ended = self.update(|counts| {
                 let ends = counts.waiting == 0 || counts.in_flight > limit;
-                ends.then(|| counts.with_one_less_in_flight())
+                ends.then(|| counts.released())
             });
-            if ended {
+            if ended.is_ok() {
                 return None;
             }
-            if let Some(waker) = self.pop(now, Counts::with_one_less_waiting) {
+            if let Some(waker) = self.pop(now, Counts::left) {
                 return Some(waker);
             }
         }
@@ -148,11 +147,10 @@ impl<W> InFlight<W> {
     #[must_use = "the waiter holds the permit now and must be woken"]
     pub fn grant(&self, now: Time) -> Option<W> {
         let limit = self.limit.current();
-        let rises = |counts: Counts| {
-            let next = counts.with_one_less_waiting()?;
-            (counts.in_flight < limit).then(|| next.with_one_more_in_flight())
-        };
-        self.pop(now, rises)
+        self.pop(now, |counts| {
+            let next = counts.left()?;
+            (next.in_flight < limit).then(|| Counts { in_flight: next.in_flight + 1, ..next })
+        })
     }
 
     /// A waiter gives up. False when its permit was granted already: then it holds it and must release
@@ -160,7 +158,7 @@ impl<W> InFlight<W> {
     #[must_use = "a waiter that was granted a permit must release it"]
     pub fn leave(&self, place: Place) -> bool {
         let mut queue = self.lock();
-        queue.remove(place) && self.update(Counts::with_one_less_waiting)
+        queue.remove(place) && self.update(Counts::left).is_ok()
     }
 
     /// Tells the limit what the upstream did; see [`grant`](Self::grant) for when it rises.
@@ -188,53 +186,33 @@ impl<W> InFlight<W> {
         Duration::from_nanos(self.last_wait.load(Ordering::Relaxed))
     }
 
-    /// The counts by which a request must wait; or what became of it, when it need not or cannot.
-    fn must_wait(&self) -> Result<Counts, Entered> {
-        let limit = self.limit.current();
-        loop {
-            let seen = self.counts();
-            if !seen.has_room(limit) {
-                let Counts { in_flight, waiting } = seen;
-                let queue = self.queue_length;
-                let overloaded = Overloaded { in_flight, limit, waiting, queue };
-                return if waiting < queue { Ok(seen) } else { Err(Entered::Full(overloaded)) };
-            }
-            if self.exchange(seen, seen.with_one_more_in_flight()) {
-                return Err(Entered::Granted);
-            }
-        }
+    fn full(&self, seen: Counts, limit: u32) -> Entered {
+        let Counts { in_flight, waiting } = seen;
+        Entered::Full(Overloaded { in_flight, limit, waiting, queue: self.queue_length })
     }
 
     /// Takes the longest waiter out of the queue if `step` allows, which must count one less waiting.
     fn pop(&self, now: Time, step: impl Fn(Counts) -> Option<Counts>) -> Option<W> {
         let mut queue = self.lock();
-        if !self.update(step) {
-            return None;
-        }
+        self.update(step).ok()?;
         let waiter = queue.waiters.pop_front()?;
         let waited = now.as_nanos().saturating_sub(waiter.since.as_nanos());
         self.last_wait.store(waited, Ordering::Relaxed);
         Some(waiter.waker)
     }
 
-    /// Replaces the counts by what `step` makes of them; false when it makes nothing.
-    fn update(&self, step: impl Fn(Counts) -> Option<Counts>) -> bool {
-        loop {
-            let seen = self.counts();
-            let Some(next) = step(seen) else { return false };
-            if self.exchange(seen, next) {
-                return true;
-            }
-        }
+    /// Replaces the counts by what `step` makes of them. Returns those it saw, as an error when it made
+    /// nothing of them.
+    fn update(&self, step: impl Fn(Counts) -> Option<Counts>) -> Result<Counts, Counts> {
+        let step = |word| step(Counts::unpack(word)).map(Counts::pack);
+        self.counts
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
+            .map(Counts::unpack)
+            .map_err(Counts::unpack)
     }
 
     fn counts(&self) -> Counts {
         Counts::unpack(self.counts.load(Ordering::Acquire))
-    }
-
-    fn exchange(&self, seen: Counts, next: Counts) -> bool {
-        let (seen, next) = (seen.pack(), next.pack());
-        self.counts.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<W>> {
@@ -255,17 +233,25 @@ impl Counts {
         self.waiting == 0 && self.in_flight < limit
     }
 
-    fn with_one_more_in_flight(self) -> Self {
-        Self { in_flight: self.in_flight.saturating_add(1), ..self }
+    /// With one more permit held, if there is one to take.
+    fn acquired(self, limit: u32) -> Option<Self> {
+        self.has_room(limit).then(|| Self { in_flight: self.in_flight + 1, ..self })
     }
 
-    fn with_one_less_in_flight(self) -> Self {
+    /// With one more waiter, if the queue has room.
+    fn joined(self, queue_length: u32) -> Option<Self> {
+        (self.waiting < queue_length).then(|| Self { waiting: self.waiting + 1, ..self })
+    }
+
+    /// With one waiter less, if there is one.
+    fn left(self) -> Option<Self> {
+        Some(Self { waiting: self.waiting.checked_sub(1)?, ..self })
+    }
+
+    /// With one permit less held.
+    fn released(self) -> Self {
         debug_assert!(self.in_flight > 0, "a permit is released once");
         Self { in_flight: self.in_flight.saturating_sub(1), ..self }
-    }
-
-    fn with_one_less_waiting(self) -> Option<Self> {
-        Some(Self { waiting: self.waiting.checked_sub(1)?, ..self })
     }
 
     fn pack(self) -> u64 {
