@@ -1,5 +1,5 @@
 //! The operator's own listener.
-use crate::{lifecycle::Readiness, proxy::Shared};
+use crate::{lifecycle::Readiness, shared::Shared};
 use std::{io, net::SocketAddr, sync::Arc};
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {

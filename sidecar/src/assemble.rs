@@ -10,7 +10,8 @@ use crate::{
     lifecycle::{self, Asked, Readiness, Signals},
     observe::{explain::Explain, ledger::Ledger},
     plan::Plan,
-    proxy::{self, BindError, Bound, Shared},
+    proxy::{self, BindError, Bound},
+    shared::Shared,
     upstream::{BadPath, resolve},
 };
 
@@ -126,7 +127,12 @@ impl Sidecar {
     }
 
     /// Ends in order. `false` when a second signal cut it short.
-    pub(crate) async fn end(self, settings: &Shutdown, asked: Asked, signals: &mut Signals) -> bool {
+    pub(crate) async fn end(
+        self,
+        settings: &Shutdown,
+        asked: Asked,
+        signals: &mut Signals,
+    ) -> bool {
         tracing::info!(?asked, "ending");
         notify(&[sd_notify::NotifyState::Stopping]);
         let Some(cut) = lifecycle::end(&self.shared, settings, asked, signals).await else {

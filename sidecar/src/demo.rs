@@ -43,7 +43,8 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(self) -> ExitCode {
         logging::start("error");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         match runtime.and_then(|runtime| runtime.block_on(self.show())) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -91,9 +92,11 @@ impl Scene {
                 _ => return None,
             })
         };
-        let config = weir_config::load(CONFIG, "demo.yaml", &variables).map_err(io::Error::other)?;
+        let config =
+            weir_config::load(CONFIG, "demo.yaml", &variables).map_err(io::Error::other)?;
         let sidecar = assemble::start(&config).map_err(io::Error::other)?;
-        let drug_info_base = format!("http://{}", sidecar.addresses[1]).parse().map_err(io::Error::other)?;
+        let drug_info_base =
+            format!("http://{}", sidecar.addresses[1]).parse().map_err(io::Error::other)?;
         let curtain = CancellationToken::new();
         let told = curtain.clone();
         let services = tokio::spawn(async move {
@@ -145,8 +148,13 @@ impl Scene {
     /// A line of the table.
     fn report(&self, phase: Phase) -> String {
         let totals = self.sidecar.shared.ledger.totals();
-        let ended = |reason: Reason| totals.routes.iter().map(|route| route.ended[reason.index()]).sum::<u64>();
-        let counts: String = COLUMNS.iter().map(|reason| format!("{:>width$}", ended(*reason), width = width(*reason))).collect();
+        let ended = |reason: Reason| {
+            totals.routes.iter().map(|route| route.ended[reason.index()]).sum::<u64>()
+        };
+        let counts: String = COLUMNS
+            .iter()
+            .map(|reason| format!("{:>width$}", ended(*reason), width = width(*reason)))
+            .collect();
         format!("{:<28}{counts}\n", phase.story())
     }
 
@@ -157,7 +165,11 @@ impl Scene {
             if !shown.contains(&refused.reason) {
                 shown.push(refused.reason);
                 let admin = self.sidecar.admin.admin;
-                lines.push_str(&format!("    {} {}: curl http://{admin}/explain/{id}\n", refused.status, refused.reason.word()));
+                lines.push_str(&format!(
+                    "    {} {}: curl http://{admin}/explain/{id}\n",
+                    refused.status,
+                    refused.reason.word()
+                ));
             }
         }
         lines
@@ -172,11 +184,19 @@ impl Scene {
 }
 
 /// What the table counts.
-const COLUMNS: [Reason; 5] =
-    [Reason::Ok, Reason::UpstreamError, Reason::RateLimited, Reason::BreakerOpen, Reason::UpstreamTotalTimeout];
+const COLUMNS: [Reason; 5] = [
+    Reason::Ok,
+    Reason::UpstreamError,
+    Reason::RateLimited,
+    Reason::BreakerOpen,
+    Reason::UpstreamTotalTimeout,
+];
 
 fn heading() -> String {
-    let names: String = COLUMNS.iter().map(|reason| format!("{:>width$}", reason.word(), width = width(*reason))).collect();
+    let names: String = COLUMNS
+        .iter()
+        .map(|reason| format!("{:>width$}", reason.word(), width = width(*reason)))
+        .collect();
     format!("{:<28}{names}\n", "")
 }
 

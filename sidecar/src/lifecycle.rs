@@ -21,7 +21,7 @@ use tokio::{
 };
 use weir_config::Shutdown;
 
-use crate::proxy::Shared;
+use crate::shared::Shared;
 
 /// How often the end looks whether the last connection is gone.
 const LOOK: Duration = Duration::from_millis(10);

@@ -11,6 +11,7 @@ mod observe;
 mod plan;
 mod proxy;
 mod reason;
+mod shared;
 mod upstream;
 
 use std::process::ExitCode;

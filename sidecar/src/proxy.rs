@@ -25,7 +25,4 @@ mod stream;
 mod way;
 mod worker;
 
-pub(crate) use self::{
-    accept::{BindError, Bound, bind, run},
-    worker::Shared,
-};
+pub(crate) use self::accept::{BindError, Bound, bind, run};

@@ -5,7 +5,9 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
-use hyper_util::{client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::Client, client::legacy::connect::HttpConnector, rt::TokioExecutor,
+};
 use tokio::{task::JoinSet, time};
 
 /// Requests that may be on their way at once.
@@ -49,7 +51,9 @@ impl Phase {
     /// The clinic's switches for it.
     const fn faults(self) -> &'static str {
         match self {
-            Self::DependencyFails => r#"{"drug-info":{"error_ratio":1.0},"report":{"stall":false}}"#,
+            Self::DependencyFails => {
+                r#"{"drug-info":{"error_ratio":1.0},"report":{"stall":false}}"#
+            }
             Self::ReportStuck => r#"{"drug-info":{"error_ratio":0.0},"report":{"stall":true}}"#,
             _ => r#"{"drug-info":{"error_ratio":0.0},"report":{"stall":false}}"#,
         }
@@ -92,7 +96,11 @@ impl Traffic {
                 while sent.try_join_next().is_some() {}
                 for (path, key) in self.round(beat) {
                     if sent.len() < AT_ONCE {
-                        sent.spawn(get(self.client.clone(), format!("http://{}{path}", self.ingress), key));
+                        sent.spawn(get(
+                            self.client.clone(),
+                            format!("http://{}{path}", self.ingress),
+                            key,
+                        ));
                     }
                 }
             }
@@ -125,7 +133,10 @@ impl Traffic {
     }
 
     async fn send(&self, method: Method, to: String, body: &'static str) {
-        let request = Request::builder().method(method).uri(to).body(Full::new(Bytes::from_static(body.as_bytes())));
+        let request = Request::builder()
+            .method(method)
+            .uri(to)
+            .body(Full::new(Bytes::from_static(body.as_bytes())));
         if let Ok(request) = request
             && let Err(error) = self.client.request(request).await
         {

@@ -21,9 +21,9 @@ use weir_config::Address;
 use super::{
     connection::Connection,
     stream::{ClientStream, Socket},
-    worker::{Shared, Worker},
+    worker::Worker,
 };
-use crate::plan::Listener;
+use crate::{plan::Listener, shared::Shared};
 
 /// Owner and group may connect to a Unix socket of ours.
 const SOCKET_MODE: u32 = 0o660;

@@ -128,7 +128,8 @@ async fn connect(
     let now = clock::now();
     let until = (now + route.timeout.connect).min(exchange.deadline.at);
     // Where the upstream is, is for `/explain` and not for its callers.
-    let refusal = |reason, detail: String| Refusal::new(reason, detail).input("endpoint", &endpoint.name);
+    let refusal =
+        |reason, detail: String| Refusal::new(reason, detail).input("endpoint", &endpoint.name);
     let timed_out = || {
         let detail = format!("no connection to the upstream within {:?}", until.since(now));
         if exchange.deadline.callers && until == exchange.deadline.at {
@@ -140,7 +141,8 @@ async fn connect(
         Err(_) => Err(timed_out()),
         Ok(Err(error)) if *error.etype() == ConnectTimedout => Err(timed_out()),
         Ok(Err(error)) => {
-            let failed = refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
+            let failed =
+                refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
             Err(Stop::Upstream(failed.input("error", error.root_cause())))
         }
         Ok(Ok((session, reused))) => {

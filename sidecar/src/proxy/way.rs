@@ -110,7 +110,10 @@ async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) ->
         Stop::Upstream(refusal) => {
             exchange.ends_instead(refusal.reason);
             exchange.upstream_done(Verdict::Fault);
-            let upstream = exchange.route.as_ref().map_or_else(String::new, |route| route.upstream.name.clone());
+            let upstream = exchange
+                .route
+                .as_ref()
+                .map_or_else(String::new, |route| route.upstream.name.clone());
             answer_or_cut(exchange, session, refusal.input("upstream", upstream)).await
         }
         Stop::Refused(refusal) => {

@@ -3,37 +3,15 @@
 //! Requests never move between workers, so nothing on their way is shared but the policies, which
 //! are one for the whole process and made of atomics.
 
-use std::{fmt, hash::BuildHasher, hash::RandomState, net::IpAddr, sync::Arc};
+use std::{fmt, hash::BuildHasher, net::IpAddr, sync::Arc};
 
 use pingora::connectors::{ConnectorOptions, http::Connector};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    observe::{
-        explain::Explain,
-        ledger::{Ledger, Page},
-    },
-    plan::Plan,
-};
+use crate::{observe::ledger::Page, plan::Plan, shared::Shared};
 
 /// Idle upstream connections that a worker keeps, over all upstreams.
 const POOLED: usize = 1024;
-
-/// What all workers share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) plan: Plan,
-    pub(crate) ledger: Ledger,
-    pub(crate) explain: Explain,
-    /// Hashes client keys; its own in every process, so that a hash says nothing outside of it.
-    pub(crate) keys: RandomState,
-    /// Answers say `Connection: close` from here on.
-    pub(crate) draining: CancellationToken,
-    /// No new connections, and idle ones are closed.
-    pub(crate) closing: CancellationToken,
-    /// Everything is done, or out of time.
-    pub(crate) ended: CancellationToken,
-}
 
 /// One thread's share of the work.
 pub(crate) struct Worker {
