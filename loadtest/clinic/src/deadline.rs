@@ -2,38 +2,33 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{Problem, Reason};
 
-/// The caller's patience in whole milliseconds, from the moment the request arrives. Relative, so
-/// that the two clocks need not agree.
-pub(crate) const HEADER: &str = "x-request-timeout-ms";
+/// The caller's patience in whole milliseconds, from the moment the request arrives: our word for
+/// it and Envoy's, which proxies write. Relative, so that the two clocks need not agree.
+pub(crate) const HEADERS: [&str; 2] = ["x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"];
 
 /// The instant by which a request must be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// The caller's own deadline if its header has one, otherwise `default` from `now`.
+    /// The caller's own deadline if a header has one (the nearer of two), otherwise `default` from
+    /// `now`.
     pub(crate) fn of(
         headers: &HeaderMap,
         default: Duration,
         now: Instant,
     ) -> Result<Self, Problem> {
-        let Some(value) = headers.get(HEADER) else {
-            return Ok(Self(now + default));
-        };
-        // A day is more patience than any caller has, and keeps the sum from overflowing.
-        let patience = value.to_str().ok().and_then(|text| text.parse().ok());
-        match patience {
-            Some(ms) if ms <= 86_400_000 => Ok(Self(now + Duration::from_millis(ms))),
-            _ => Err(Problem::new(
-                Reason::Invalid,
-                format!("{HEADER}: {value:?} is not a number of milliseconds from 0 to 86400000"),
-            )),
-        }
+        let callers = HEADERS.into_iter().filter_map(|name| Some((name, headers.get(name)?)));
+        let patience = callers.map(|(name, value)| patience(name, value)).reduce(|one, other| {
+            let (one, other) = (one?, other?);
+            Ok(one.min(other))
+        });
+        Ok(Self(now + patience.transpose()?.unwrap_or(default)))
     }
 
     /// `patience` from `now`.
@@ -53,3 +48,15 @@ impl Deadline {
         })
     }
 }
+
+fn patience(name: &str, value: &HeaderValue) -> Result<Duration, Problem> {
+    let ms = value.to_str().ok().and_then(|text| text.parse().ok());
+    ms.filter(|ms| *ms <= MS_MAX).map(Duration::from_millis).ok_or_else(|| {
+        let detail =
+            format!("{name}: {value:?} is not a number of milliseconds from 0 to {MS_MAX}");
+        Problem::new(Reason::Invalid, detail)
+    })
+}
+
+/// A day: more patience than any caller has, and no sum overflows.
+const MS_MAX: u64 = 86_400_000;

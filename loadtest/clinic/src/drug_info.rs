@@ -3,7 +3,7 @@
 //! The dependency's address is configuration, so that the call can go through a sidecar's egress
 //! listener. Connections are kept and used again; what is left of the deadline goes with the call.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use axum::{
     Json, Router,
@@ -65,20 +65,29 @@ async fn drug_info(
 
 impl DrugInfo {
     async fn call(&self, code: &str, deadline: Deadline) -> Result<Value, Problem> {
-        let left = deadline.left(Instant::now()).as_millis();
         let base = self.base.to_string();
-        let failed = |error: &dyn std::fmt::Display| {
-            Problem::new(Reason::Dependency, format!("drug-info at {}: {error}", self.base))
-        };
-        let request = Request::get(format!("{}/drug-info/{code}", base.trim_end_matches('/')))
-            .header(deadline::HEADER, left.to_string())
-            .body(Empty::new())
-            .map_err(|error| failed(&error))?;
-        let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
+        let mut request = Request::get(format!("{}/drug-info/{code}", base.trim_end_matches('/')));
+        let left_ms = deadline.left(Instant::now()).as_millis().to_string();
+        for name in deadline::HEADERS {
+            request = request.header(name, &left_ms);
+        }
+        let request = request.body(Empty::new()).map_err(|error| self.failed(&error))?;
+        let answer = self.client.request(request).await.map_err(|error| self.failed(&error))?;
         let answer = judge(answer)?;
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-        let body = body.collect().await.map_err(|error| failed(&error))?.to_bytes();
-        serde_json::from_slice(&body).map_err(|error| failed(&error))
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.failed(&*error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| self.failed(&error))
+    }
+
+    /// The attempt and every cause below it.
+    fn failed(&self, error: &(dyn Error + 'static)) -> Problem {
+        let mut detail = format!("drug-info at {}", self.base);
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            detail = format!("{detail}: {error}");
+            cause = error.source();
+        }
+        Problem::new(Reason::Dependency, detail)
     }
 }
 

@@ -1,22 +1,7 @@
-//! The fault switches, changed at run time.
+//! The fault switches, changed at run time; the crate's head tells what each does.
 //!
-//! Each switch breaks its route the way that kind of code breaks in the field:
-//!
-//! | Route | `leak` | `stall` |
-//! |---|---|---|
-//! | `epro` | each submission goes to a task that never ends; its work is lost on exit | the workers stand still |
-//! | `etl` | the cleaners return early, the store waits for ever | the store stands still |
-//! | `report` | ignores deadline and client: the data service is stuck, the task stays | the data service is stuck; the deadline still holds |
-//! | `study-config` | the lock is left out: updates are lost | a writer holds the lock |
-//! | `drugs` | | a writer holds the lock |
-//! | `health-report` | the answer is assembled before the branches have registered | one branch stalls and the wait is never released |
-//! | `ocr` | a task is spawned for each page, without bound | the workers stand still |
-//! | `partner` | | the answer is held back |
-//! | `drug-info` | | the dependency stalls |
-//!
-//! `slow` and `error_ratio` every route has; where work has a status to ask for, asking is spared.
-//! What stands still goes on when its switch is turned
-//! off; what leaked stays until the clinic closes.
+//! The board is one value behind a watch channel: a change is seen whole or not at all, and what
+//! stands still wakes up when its switch is turned off.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,9 +16,9 @@ use crate::{
 /// The switches of one route; all off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Fault {
-    /// Leaves something behind, or loses it: see the route.
+    /// Leaves something behind, or loses it: see the crate's head.
     pub leak: bool,
-    /// Stands still while it is on: see the route.
+    /// Stands still while it is on: see the crate's head.
     pub stall: bool,
     /// Added to every request; zero adds nothing.
     pub slow: Duration,

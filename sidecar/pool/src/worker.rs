@@ -1,10 +1,14 @@
 //! One worker: takes the oldest job, runs it to its end, takes the next.
 //!
 //! Each job runs as a task of its own under the worker that awaits it. That is what makes a panic
-//! harmless (the runtime catches it at the task's border, in the handler and in its destructors
-//! alike) and a cancellation complete: the worker goes on only when the job's future is gone.
+//! harmless (the runtime catches it at the task's border, from the handler or from what it drops)
+//! and a cancellation complete: the worker goes on only when the job's future is gone.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use tokio::task::{JoinError, JoinHandle};
 
@@ -68,8 +72,11 @@ async fn finish<J, R>(shared: &Shared<J, R>, begun: Begun<R>) {
     let outcome = task.await.map_err(failure);
     shared.ledger().end(id, &outcome);
     drop(place);
-    // The submitter may have dropped its handle; the counters have the outcome all the same.
-    drop(answer.send(outcome));
+    if let Err(unwanted) = answer.send(outcome) {
+        // The submitter dropped its handle, so the result's destructor runs here, and a worker
+        // must survive that, too.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(unwanted))));
+    }
 }
 
 fn failure(error: JoinError) -> Failure {

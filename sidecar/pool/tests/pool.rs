@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc},
-    time::{Instant, advance, sleep},
+    time::{Instant, advance, sleep, timeout},
 };
 use weir_pool::{Counts, Failure, Pool, Refused, Size, Unfinished};
 
@@ -77,6 +77,25 @@ async fn a_panic_is_reported_and_costs_no_worker() {
         pool.counts(),
         Counts { submitted: 4, completed: 2, panicked: 2, ..Counts::default() }
     );
+}
+
+/// Panics when nobody wanted it.
+struct Spiteful;
+
+impl Drop for Spiteful {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("unwanted"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unwanted_result_that_panics_costs_no_worker() {
+    let pool = Pool::new(size(1, 1), |spite: bool| async move { spite.then(|| Spiteful) });
+    drop(pool.try_submit(true).expect("a free worker"));
+    let next = pool.try_submit(false).expect("room in the queue");
+    let next = timeout(SECOND, next).await.expect("the worker lives on");
+    assert!(next.expect("no panic").is_none());
+    assert_eq!(pool.counts().completed, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,6 +184,20 @@ async fn a_drain_finishes_what_is_queued_in_order_and_refuses_new_work() {
     assert!(draining.await.expect("no panic").is_empty());
     let order: Vec<_> = std::iter::from_fn(|| order.try_recv().ok()).collect();
     assert_eq!(order, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_turns_away_those_who_wait_for_room_at_once() {
+    let pool = Arc::new(sleepers(1, 0));
+    let _running = pool.try_submit(10 * SECOND).expect("a free worker");
+    let before = Instant::now();
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { (pool.submit(SECOND, at(3600)).await.map(drop), Instant::now()) }
+    });
+    tokio::task::yield_now().await;
+    assert!(pool.drain(at(60)).await.is_empty());
+    assert_eq!(waiting.await.expect("no panic"), (Err(Refused::Closed(SECOND)), before));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{Router, response::IntoResponse};
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -106,7 +106,27 @@ async fn a_stalling_dependency_costs_the_deadline_and_is_left_in_peace_then() {
 }
 
 #[tokio::test]
-async fn a_slow_dependency_is_told_how_long_it_has() {
+async fn the_dependency_is_told_how_long_it_has() {
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let served = clinic_calling(listener.local_addr().expect("an address")).await;
+    let listening = Router::new().fallback(async move |headers: HeaderMap| {
+        told.send(headers).expect("the test listens");
+        StatusCode::NOT_FOUND
+    });
+    let _listening = AbortOnDropHandle::new(tokio::spawn(async move {
+        axum::serve(listener, listening).await.expect("it does not fail");
+    }));
+    assert_eq!(ask(&served, "N02BE01", "60000").await.0, StatusCode::NOT_FOUND);
+    let headers = hears.recv().await.expect("a call");
+    for name in ["x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"] {
+        let left: u64 = headers[name].to_str().expect("text").parse().expect("milliseconds");
+        assert!(left <= 60_000, "{name}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_dependency_costs_no_more_than_the_deadline() {
     let dependency = counted().await;
     let served = clinic_calling(dependency.address).await;
     let slow = Duration::from_secs(3_600);
@@ -125,5 +145,7 @@ async fn pushback_is_passed_on_and_absence_is_a_bad_gateway() {
     shed.abort();
     drop(shed.await);
     let nobody = clinic_calling(SocketAddr::from(([127, 0, 0, 1], 1))).await;
-    assert_eq!(ask(&nobody, "N02BE01", "60000").await.0, StatusCode::BAD_GATEWAY);
+    let (status, body) = ask(&nobody, "N02BE01", "60000").await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+    assert!(String::from_utf8_lossy(&body).contains("refused"), "the cause is named: {body:?}");
 }

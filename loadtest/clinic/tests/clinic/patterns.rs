@@ -80,6 +80,20 @@ async fn a_report_keeps_the_callers_deadline_and_leaves_no_query_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_deadlines_the_nearer_counts() {
+    let visited = Visited::new();
+    for (ours, envoys) in [("4", "3600000"), ("3600000", "4")] {
+        let before = Instant::now();
+        let request = Request::get("/studies/S-1/report")
+            .header("x-request-timeout-ms", ours)
+            .header("x-envoy-expected-rq-timeout-ms", envoys);
+        let answer = visited.call(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(before.elapsed(), Duration::from_millis(4));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_that_is_no_number_is_refused() {
     let visited = Visited::new();
     for wrong in ["soon", "-1", "1.5", "86400001"] {
