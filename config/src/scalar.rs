@@ -114,7 +114,10 @@ impl Text {
 
 /// A value from the file in a message.
 pub(crate) fn quoted(text: &str) -> String {
-    format!("`{}`", cut(text))
+    match text {
+        "" => "an empty text".to_owned(),
+        text => format!("`{}`", cut(text)),
+    }
 }
 
 /// A value from the environment in a message.

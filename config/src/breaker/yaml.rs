@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     AdaptiveBreaker, Breaker, BreakerScope, Mode, Trip, TripBreaker,
-    decode::{At, Decode, Reader, Section, WordOr, optional, section},
+    decode::{At, Decode, Keys as _, Reader, Section, WordOr, optional, section},
     scalar::{Count, Decimal, Name, Percent, Period, Time, word},
     tree::NodeId,
 };
@@ -22,7 +22,7 @@ pub(crate) enum Adaptive {
 word! { Adaptive is "the word `adaptive`" { "adaptive" => Adaptive } }
 
 word! {
-    BreakerScope is "what a breaker's state belongs to" {
+    BreakerScope is "the scope of a breaker" {
         "route" => Route,
         "endpoint" => Endpoint,
     }
@@ -95,6 +95,9 @@ impl Decode for BreakerYaml {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         let entries = reader.node(node).entries();
         let adaptive = entries.iter().all(|entry| SHARED.contains(&entry.key.as_str()));
+        if entries.iter().any(|entry| entry.key == "adaptive") && thresholds(node, reader) {
+            return None;
+        }
         if adaptive || entries.iter().any(|entry| entry.key == "adaptive") {
             AdaptiveBreakerYaml::decode(node, reader).map(Self::Adaptive)
         } else {
@@ -107,6 +110,21 @@ impl Decode for BreakerYaml {
         let trip = TripBreakerYaml::schema(generator);
         json_schema!({ "anyOf": [adaptive, trip] })
     }
+}
+
+/// Whether a breaker that is written as adaptive has thresholds too, which is then reported.
+fn thresholds(node: NodeId, reader: &mut Reader<'_>) -> bool {
+    let is_threshold = |key: &str| TripBreakerYaml::KEYS.contains(&key) && !SHARED.contains(&key);
+    let mut found = false;
+    for entry in reader.node(node).entries().iter().filter(|entry| is_threshold(&entry.key)) {
+        let what = "an adaptive breaker has no thresholds".to_owned();
+        let help =
+            "keep either `adaptive` or the thresholds; `k` and `window` go inside `adaptive: { }`"
+                .to_owned();
+        reader.key_problem(node, entry, what, help);
+        found = true;
+    }
+    found
 }
 
 impl Serialize for BreakerYaml {

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{At, Decode, Reader};
 use crate::{
+    diagnostics::cut,
     scalar::{Leaf as _, Name, Text},
     tree::{Kind, NodeId},
 };
@@ -20,9 +21,17 @@ pub(crate) struct Named<T>(pub(crate) Vec<(String, At<T>)>);
 
 impl<T: Decode, const MIN: usize> Decode for List<T, MIN> {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
-        let Kind::List(items) = &reader.node(node).kind else {
-            reader.unexpected(node, "a list");
-            return None;
+        let items = match &reader.node(node).kind {
+            Kind::List(items) => items,
+            Kind::Scalar(scalar) if !scalar.is_null() => {
+                let help = format!("write a list: `[{:?}]`", cut(&scalar.text));
+                reader.problem(node, "a single value where a list is expected", help);
+                return None;
+            }
+            _ => {
+                reader.unexpected(node, "a list");
+                return None;
+            }
         };
         if items.len() < MIN {
             reader.problem(node, "the list is empty", "write at least one entry");

@@ -14,7 +14,18 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("timeout", &["timeouts", "deadlines"]),
     ("limits", &["limit"]),
     ("limit", &["maxconcurrency", "maxinflight", "maxconcurrentrequests"]),
-    ("concurrency", &["maxconns", "bulkhead", "loadshedding", "shedding"]),
+    (
+        "concurrency",
+        &[
+            "maxconcurrency",
+            "maxinflight",
+            "maxconcurrentrequests",
+            "maxconns",
+            "bulkhead",
+            "loadshedding",
+            "shedding",
+        ],
+    ),
     ("address", &["listen", "bind", "port", "addr", "host"]),
     ("upstream", &["backend", "cluster", "service", "target", "proxypass"]),
     ("upstreams", &["backends", "clusters", "services"]),
@@ -45,10 +56,8 @@ pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> 
     let written = normal(&entry.key);
     let same = keys.iter().find(|key| normal(key) == written);
     let alias = || {
-        ALIASES
-            .iter()
-            .find(|(_, aliases)| aliases.contains(&written.as_str()))
-            .and_then(|(ours, _)| keys.iter().find(|key| *key == ours))
+        let meant = ALIASES.iter().filter(|(_, aliases)| aliases.contains(&written.as_str()));
+        meant.map(|(ours, _)| ours).find_map(|ours| keys.iter().find(|key| *key == ours))
     };
     match same.or_else(alias).copied().or_else(|| closest(&entry.key, keys.iter().copied())) {
         Some(key) => format!("did you mean `{key}`?"),
@@ -105,6 +114,10 @@ fn go_zero(entry: &Entry, reader: &Reader<'_>) -> Option<String> {
 /// A scalar as the file has it: a variable by its name.
 fn written(node: NodeId, reader: &Reader<'_>) -> Option<String> {
     match &reader.node(node).kind {
+        // A variable needs its quotes inside `{ }`.
+        Kind::Scalar(scalar) if scalar.text.contains("${") => {
+            Some(format!("{:?}", cut(&scalar.text)))
+        }
         Kind::Scalar(scalar) => Some(cut(&scalar.text)),
         _ => None,
     }

@@ -81,7 +81,11 @@ static CREDENTIAL: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{KEY}[^
 /// The same with its value on the lines below.
 static CONTINUED: LazyLock<Regex> =
     LazyLock::new(|| pattern(&format!(r"{KEY}\s*[|>]?[-+0-9]*\s*(#.*)?$")));
-const KEY: &str = r#"(?i)(tok|secret|passw|credential|auth|bearer|api.?key)[a-z_-]*["']?\s*:"#;
+/// Not after `${`, which begins a variable and not a mapping.
+const KEY: &str = concat!(
+    r#"(?i)(^\{?|[\s,"']|[^$]\{)[\w-]*(tok|secret|passw|credential|auth|bearer|api.?key)"#,
+    r#"[\w-]*["']?\s*:"#
+);
 /// A value that is one variable, with nothing secret in it.
 static VARIABLE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#"^["']?\$\{\w+(:\?[^}]*)?\}["']?\s*([,}#]|$)"#));

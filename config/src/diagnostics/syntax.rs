@@ -13,32 +13,32 @@ impl Report<'_> {
         let at = tab.filter(|_| is_tab(error.kind())).map_or(marked, |tab| marked + tab);
         let line = self.source.line_text(self.source.line(at));
         let (what, help) = explain(error.kind(), line);
-        let problem = Problem::new(at..at + 1, "", what);
-        match help {
-            Some(help) => problem.help(help),
-            None => problem,
-        }
+        Problem::new(at..at + 1, "", what).help(help)
     }
 }
 
-fn explain(kind: &ErrorKind, line: &str) -> (String, Option<&'static str>) {
+fn explain(kind: &ErrorKind, line: &str) -> (String, &'static str) {
     let (what, help) = match kind {
         kind if is_tab(kind) => {
-            ("a tab where YAML takes only spaces".to_owned(), Some("indent with spaces"))
+            ("a tab where YAML takes only spaces".to_owned(), "indent with spaces")
         }
         ErrorKind::RecursionLimitExceeded => (
             "the document is nested too deeply".to_owned(),
-            Some(
-                "a configuration is at most eight levels deep; look for brackets that never close",
-            ),
+            "a configuration is at most eight levels deep; look for brackets that never close",
         ),
         ErrorKind::UnknownAnchor => (
             "this alias has no anchor before it".to_owned(),
-            Some("put text that starts with `*` in quotes"),
+            "put text that starts with `*` in quotes",
         ),
-        kind => (format!("this is not YAML: {kind}"), None),
+        ErrorKind::UnclosedQuotedScalar => {
+            ("this quote is never closed".to_owned(), "close it, or leave both quotes out")
+        }
+        kind => (
+            format!("this is not YAML: {kind}"),
+            "check quotes, brackets and indentation here and on the line before",
+        ),
     };
-    (what, by_line(line).or(help))
+    (what, by_line(line).unwrap_or(help))
 }
 
 fn is_tab(kind: &ErrorKind) -> bool {

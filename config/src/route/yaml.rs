@@ -143,7 +143,7 @@ pub(crate) fn known(name: &At<Name>, scope: &Scope, reader: &mut Reader<'_>) -> 
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("the upstreams are {}", candidates().collect::<Vec<_>>().join(", ")),
     };
-    let what = format!("there is no upstream {}", reader.shown(name.node()));
+    let what = format!("{} is not the name of an upstream", reader.shown(name.node()));
     reader.problem(name.node(), what, help);
     None
 }

@@ -1,7 +1,7 @@
 //! Addresses that are listened on, and ranges of peers.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -76,12 +76,8 @@ fn why_not(text: &str) -> Wrong {
     let wrong = |what: &str| Wrong::new(what, HELP);
     if text.contains("://") {
         wrong("is a URL, not an address")
-    } else if let Ok(ip) = text.parse::<IpAddr>() {
-        let fix = match ip {
-            IpAddr::V4(ip) => format!("write `{ip}:8080`"),
-            IpAddr::V6(ip) => format!("write \"[{ip}]:8080\", in quotes"),
-        };
-        wrong("has no port").fix(fix)
+    } else if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        wrong("has no port").fix(format!("write `{ip}:8080`"))
     } else if let Some(port) = text
         .strip_prefix(':')
         .or_else(|| text.strip_prefix("*:"))
@@ -98,7 +94,7 @@ fn why_not(text: &str) -> Wrong {
         ))
     } else if text.matches(':').count() > 1 {
         Wrong::new(
-            "is not an address",
+            "is not an IPv6 address with a port",
             "IPv6 addresses stand in brackets and quotes: \"[::1]:8080\"",
         )
     } else {

@@ -1,6 +1,6 @@
 //! Where an upstream listens.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use schemars::{Schema, json_schema};
 use serde::{Serialize, Serializer};
@@ -62,19 +62,16 @@ fn why_not(text: &str) -> Wrong {
             (_, None) => wrong.fix(format!("write `{authority}:{port}`{tls}")),
         };
     }
-    match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(ip)) => Wrong::new("has no port", HELP).fix(format!("write `{ip}:3000`")),
-        Ok(IpAddr::V6(ip)) => {
-            Wrong::new("has no port", HELP).fix(format!("write \"[{ip}]:3000\", in quotes"))
-        }
-        Err(_) if text.matches(':').count() > 1 => Wrong::new(
-            "is not an endpoint",
-            "IPv6 addresses stand in brackets and quotes: \"[::1]:3000\"",
-        ),
-        Err(_) if is_domain(text) && text.parse::<u64>().is_err() => {
-            Wrong::new("has no port", HELP).fix(format!("write `{text}:80`"))
-        }
-        Err(_) => Wrong::new("is not a host and a port", HELP),
+    let bare = Wrong::new("has no port", HELP);
+    if text.matches(':').count() > 1 {
+        let help = "IPv6 addresses stand in brackets and quotes: \"[::1]:3000\"";
+        Wrong::new("is not an IPv6 address with a port", help)
+    } else if text.parse::<Ipv4Addr>().is_ok() {
+        bare.fix(format!("write `{text}:3000`"))
+    } else if is_domain(text) && !looks_like_ipv4(text) && text.parse::<u64>().is_err() {
+        bare.fix(format!("write `{text}:80`"))
+    } else {
+        Wrong::new("is not a host and a port", HELP)
     }
 }
 

@@ -30,7 +30,7 @@ impl Leaf for Name {
         let name = text.string()?;
         let help = "write 1 to 200 printable ASCII characters, without spaces at the ends";
         if name.is_empty() {
-            Err(Wrong::new("is empty", help))
+            Err(Wrong::new("is not a name", help))
         } else if name.len() > Self::LONGEST {
             Err(Wrong::new("is too long for a name", help))
         } else if name.trim() != name || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {

@@ -105,7 +105,7 @@ impl Leaf for FilePath {
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
         match text.string()? {
-            "" => Err(Wrong::new("is empty", "write the path of a file")),
+            "" => Err(Wrong::new("is not a path", "write the path of a file")),
             path if path.contains('\0') => {
                 Err(Wrong::new("holds a zero byte", "write the path of a file"))
             }
