@@ -126,6 +126,7 @@ fn a_limit_that_rises_grants_waiters_and_one_that_falls_takes_permits_out() {
     assert_eq!(in_flight.grant(at(0)), None);
     let sample = |in_flight| Sample { latency: Duration::ZERO, in_flight, dropped: false };
     in_flight.on_sample(sample(3), at(0));
+    assert!(!in_flight.try_acquire(), "the new permits are the waiters'");
     assert_eq!([in_flight.grant(at(0)), in_flight.grant(at(0))], [Some("a"), Some("b")]);
     assert_eq!(in_flight.grant(at(0)), None);
     in_flight.on_sample(sample(1), at(0));

@@ -166,7 +166,7 @@ fn the_same_value_under_another_key_is_another_caller() {
 #[test]
 fn every_hash_has_a_bucket_also_zero() {
     let limiter = per_header(10.0, 1, 1000);
-    for key in [0, 2 << 24, u64::MAX, (u64::MAX >> 1) << 24] {
+    for key in [0, 2 << 24, u64::MAX, u64::MAX - (1 << 24)] {
         assert!(limiter.check(&[key], at(5)).is_ok(), "{key:#x} starts full");
     }
     assert!(limiter.check(&[0], at(5)).is_err());
@@ -207,6 +207,30 @@ fn a_token_that_ran_over_is_not_given_back() {
 }
 
 #[test]
+fn what_others_got_back_in_between_counts_against_a_refund() {
+    // Three at once, then the first two come back: the third's token refills at 100 ms and runs over
+    // from then on, although it was to refill at 300 ms when it was taken.
+    let limiter = per_route(10.0, 3);
+    let debits: Vec<_> = (0..3).map(|_| limiter.check(&[0], at(0)).unwrap()).collect();
+    limiter.refund(&debits[0], at(0));
+    limiter.refund(&debits[1], at(0));
+    assert_eq!(limiter.check(&[0], at(250 * MS)).unwrap().reset, Duration::from_millis(100));
+    limiter.refund(&debits[2], at(260 * MS));
+    let reset = limiter.check(&[0], at(260 * MS)).unwrap().reset;
+    assert_eq!(reset, Duration::from_millis(190), "as if there had been no refund");
+}
+
+#[test]
+fn a_place_changes_hands_when_its_bucket_is_full_and_not_a_nanosecond_before() {
+    let limiter = per_header(10.0, 1, 1);
+    assert!(limiter.check(&[hash(1)], at(0)).is_ok());
+    drop(limiter.check(&[hash(2)], at(100 * MS - 1)));
+    assert_eq!(limiter.overflowed(), 1);
+    drop(limiter.check(&[hash(2)], at(100 * MS)));
+    assert_eq!(limiter.overflowed(), 1);
+}
+
+#[test]
 fn a_bucket_that_changed_hands_gets_nothing_back() {
     let limiter = per_header(10.0, 1, 1);
     let alice = limiter.check(&[hash(1)], at(0)).unwrap();
@@ -231,6 +255,20 @@ fn keys_beyond_the_table_share_one_bucket_and_known_ones_keep_theirs() {
     assert_eq!(limiter.keys_in_use(at(10 * SECOND)), 0);
     assert!((20..24).all(|key| limiter.check(&[hash(key)], at(10 * SECOND)).is_ok()));
     assert_eq!(limiter.overflowed(), 10);
+}
+
+#[test]
+fn a_table_is_well_filled_before_keys_have_to_share() {
+    let check = |keys: u64, shared: std::ops::RangeInclusive<u64>| {
+        let limiter = per_header(1.0, 100, 10_000);
+        (0..keys).for_each(|key| drop(limiter.check(&[hash(key)], at(0))));
+        assert!(shared.contains(&limiter.overflowed()), "{keys}: {}", limiter.overflowed());
+        assert_eq!(limiter.keys_in_use(at(0)) as u64 + limiter.overflowed(), keys);
+    };
+    check(7_000, 0..=0);
+    check(8_000, 0..=20);
+    check(9_000, 0..=180);
+    check(10_000, 1..=600);
 }
 
 #[test]

@@ -6,12 +6,17 @@
 //! place within its reach shares one overflow bucket with all others in that position: strict for
 //! them, and harmless for the known ones.
 //!
+//! Each key may be in either of two groups of places and goes to the emptier one. Of two choices taken
+//! so, all but a few in a hundred places fill before the first key has to share; with one long run of
+//! places it would be half of them (Azar et al., "Balanced allocations").
+//!
 //! Places come in segments that are allocated when first touched, so a limit that sees a few callers
 //! pays for a few kilobytes.
 
 use std::{
     hint,
     num::NonZeroUsize,
+    ops::Range,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,6 +24,7 @@ use std::{
 };
 
 use super::{
+    GOLDEN_RATIO,
     bucket::{Bucket, Contents, NOBODY, OWNER_SHIFT, Receipt},
     gcra::Quota,
 };
@@ -27,7 +33,10 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Table {
     segments: Box<[OnceLock<Box<[Bucket]>>]>,
-    segment_len: usize,
+    /// Groups in a segment.
+    groups: usize,
+    /// Places in a group.
+    group_len: usize,
     overflow: Bucket,
     overflowed: AtomicU64,
 }
@@ -48,9 +57,12 @@ impl Table {
     pub(super) fn new(keys: NonZeroUsize) -> Self {
         let keys = keys.get().min(OVERFLOW as usize);
         let segments = keys.div_ceil(SEGMENT);
+        let segment_len = keys / segments;
+        let group_len = segment_len.min(GROUP);
         Self {
             segments: (0..segments).map(|_| OnceLock::new()).collect(),
-            segment_len: keys / segments,
+            groups: segment_len / group_len,
+            group_len,
             overflow: Bucket::default(),
             overflowed: AtomicU64::new(0),
         }
@@ -90,8 +102,8 @@ impl Table {
             return self.overflow.refund(receipt, quota, now);
         }
         let place = receipt.place as usize;
-        if let Some(segment) = self.segments[place / self.segment_len].get() {
-            segment[place % self.segment_len].refund(receipt, quota, now);
+        if let Some(segment) = self.segments[place / self.segment_len()].get() {
+            segment[place % self.segment_len()].refund(receipt, quota, now);
         }
     }
 
@@ -105,6 +117,10 @@ impl Table {
     pub(super) fn overflowed(&self) -> u64 {
         self.overflowed.load(Relaxed)
     }
+
+    fn segment_len(&self) -> usize {
+        self.groups * self.group_len
+    }
 }
 
 /// The places where one key may be.
@@ -112,30 +128,47 @@ struct Reach<'a> {
     buckets: &'a [Bucket],
     /// Number of the segment's first place in the table.
     base: usize,
-    /// Where the search begins in the segment; it wraps round at its end.
-    start: usize,
+    /// The first places of both groups; of a small table it may be the same group twice.
+    groups: [usize; 2],
+    group_len: usize,
     owner: u64,
 }
 
 impl<'a> Reach<'a> {
-    /// The low bits of the key's hash choose the place, the high bits tell owners apart.
+    /// The low bits of the key's hash choose the groups, the high bits tell owners apart.
     fn new(table: &'a Table, key: u64) -> Self {
-        let places = (table.segments.len() * table.segment_len) as u64;
-        let low = key & ((1 << OWNER_SHIFT) - 1);
-        let place = ((low * places) >> OWNER_SHIFT) as usize;
-        let (segment, start) = (place / table.segment_len, place % table.segment_len);
-        let allocate = || (0..table.segment_len).map(|_| Bucket::default()).collect();
+        let low = key & (u64::from(OVERFLOW) - 1);
+        let groups = table.segments.len() * table.groups;
+        let first = ((low * groups as u64) >> OWNER_SHIFT) as usize;
+        let again = low.wrapping_mul(GOLDEN_RATIO) >> 32;
+        let second = ((again * table.groups as u64) >> 32) as usize;
+        let (segment, first) = (first / table.groups, first % table.groups);
+        let allocate = || (0..table.segment_len()).map(|_| Bucket::default()).collect();
         Self {
             buckets: table.segments[segment].get_or_init(allocate),
-            base: segment * table.segment_len,
-            start,
+            base: segment * table.segment_len(),
+            groups: [first * table.group_len, second * table.group_len],
+            group_len: table.group_len,
             owner: (key >> OWNER_SHIFT).max(NOBODY + 1),
         }
     }
 
-    fn places(&self) -> impl Iterator<Item = usize> + use<> {
-        let (start, len) = (self.start, self.buckets.len());
-        (0..REACH.min(len)).map(move |step| (start + step) % len)
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.groups.into_iter().flat_map(|group| self.group(group))
+    }
+
+    fn group(&self, start: usize) -> Range<usize> {
+        start..start + self.group_len
+    }
+
+    /// The places of both groups, those of the emptier one first.
+    fn places_by_room(&self, now: u64) -> impl Iterator<Item = usize> {
+        let room = |&group: &usize| {
+            self.group(group).filter(|&place| self.bucket(place).get().is_free(now)).count()
+        };
+        let [first, second] = self.groups;
+        let order = if room(&second) > room(&first) { [second, first] } else { [first, second] };
+        order.into_iter().flat_map(|group| self.group(group))
     }
 
     fn bucket(&self, place: usize) -> &'a Bucket {
@@ -164,7 +197,7 @@ impl<'a> Reach<'a> {
     /// The key may have been served by the overflow bucket before, so it starts as empty as that one
     /// is: else it would get a burst from each.
     fn claim(&self, now: u64, overflow: &Bucket) -> bool {
-        let taken = self.places().find_map(|place| {
+        let taken = self.places_by_room(now).find_map(|place| {
             let seen = self.bucket(place).get();
             let mine = Contents { owner: self.owner, pending: true, tat: 0, ..seen.changed() };
             (seen.is_free(now) && self.bucket(place).exchange(seen, mine)).then_some((place, mine))
@@ -194,11 +227,11 @@ impl Answer {
     }
 }
 
-/// Places a key may be in: four cache lines.
-const REACH: usize = 16;
+/// Places in a group: two cache lines.
+const GROUP: usize = 8;
 
-/// Places allocated together: 16 KiB.
-const SEGMENT: usize = 1024;
+/// Places allocated together: 32 KiB.
+const SEGMENT: usize = 2048;
 
 /// How often a key is looked for when another thread is just taking its place: that is over after some
 /// twenty loads. Should the other thread be suspended in between, this request uses the overflow
