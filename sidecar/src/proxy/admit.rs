@@ -239,6 +239,7 @@ fn breaker_open(route: &Route, open: Open, endpoint: Option<&str>) -> Refusal {
     )
     .policy(&route.breaker.settings.name)
     .retry_after(open.retry_after)
+    .input("endpoint", endpoint.unwrap_or("all"))
     .input("state", state)
     .input("total", seen.total)
     .input("failures", seen.failures)
