@@ -1,5 +1,7 @@
 //! The wording of every diagnostic, by snapshot: rows of fragments, each wrong in its own way.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 
 use weir_config::load;

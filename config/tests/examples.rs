@@ -1,6 +1,8 @@
 //! Every file in `examples/`: it is a configuration, it fits the schema, two YAML readers agree on it,
 //! and it stays the same when it is written back.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::PathBuf};
 
 use serde_json::Value;

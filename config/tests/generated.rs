@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_SCHEMA=1 cargo test -p weir-config --test generated` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 
 #[track_caller]

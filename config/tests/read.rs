@@ -1,5 +1,7 @@
 //! What is no configuration file is refused before it is read.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, os::unix::net::UnixListener, path::Path, process::Command};
 
 use weir_config::{FILE_BYTES_MAX, read};

@@ -1,5 +1,7 @@
 //! No text makes the reader panic, hang, or print what it must not.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, sync::LazyLock};
 
 use proptest::prelude::*;

@@ -84,7 +84,7 @@ fn unknown_unit(number: &str, unit: &str, help: &str) -> Wrong {
 impl<const MIN: u64, const MAX: u64> fmt::Display for Size<MIN, MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0.get();
-        let whole = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
+        let whole = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
         match whole {
             Some((name, unit)) => write!(f, "{}{name}", bytes / unit),
             None => f.write_str("0B"),

@@ -142,10 +142,12 @@ fn endpoints(list: List<Endpoint, 1>, reader: &mut Reader<'_>) -> Option<Vec<End
 
 /// The host when it is one and the same, and a name.
 fn shared_name(endpoints: &[Endpoint]) -> Option<&str> {
-    let host = |endpoint| match endpoint {
-        &Endpoint::Name { ref host, .. } => Some(host.as_str()),
-        _ => None,
-    };
+    fn host(endpoint: &Endpoint) -> Option<&str> {
+        match endpoint {
+            Endpoint::Name { host, .. } => Some(host),
+            _ => None,
+        }
+    }
     let first = host(endpoints.first()?)?;
     endpoints.iter().all(|endpoint| host(endpoint) == Some(first)).then_some(first)
 }

@@ -1,0 +1,258 @@
+//! Any configuration, written back, is read as itself and fits the schema.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use jsonschema::Validator;
+use proptest::{collection::vec, option, prelude::*};
+use weir_config::*;
+
+prop_compose! {
+    fn duration()(millis in 1..=86_400_000_u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+}
+
+prop_compose! {
+    fn nonzero(max: u32)(number in 1..=max) -> NonZeroU32 {
+        NonZeroU32::new(number).unwrap()
+    }
+}
+
+prop_compose! {
+    fn ratio()(share in 1e-6..=1.0_f64) -> Ratio {
+        Ratio::new(share).unwrap()
+    }
+}
+
+/// A name that needs quotes, escapes or neither.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z-]{1,12}",
+        "[!-~]([ -~]{0,12}[!-~])?",
+        Just("true".to_owned()),
+        Just("${HOME}".to_owned())
+    ]
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    prop_oneof![Just(Mode::Enforce), Just(Mode::Shadow), Just(Mode::Disabled)]
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    (any::<std::net::IpAddr>(), 1..=u16::MAX).prop_map(SocketAddr::from)
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        Just(Key::Route),
+        (1..=128_u8).prop_map(|v6_prefix| Key::Client { v6_prefix }),
+        "[a-z0-9$-]{1,9}".prop_map(Key::Header),
+        "[A-Za-z0-9$_]{1,9}".prop_map(Key::Cookie),
+        "[A-Za-z0-9$_]{1,9}".prop_map(Key::Query),
+    ]
+}
+
+prop_compose! {
+    fn rate_limit()(
+        qps in prop_oneof![0.00001..1e6_f64, (1..1_000_000_u32).prop_map(f64::from)],
+        burst in nonzero(1_000_000),
+        key in key(),
+        keys in 1..=10_000_000_usize,
+        charge_on_reject in any::<bool>(),
+        mode in mode(),
+    ) -> RateLimit {
+        let keys = NonZeroUsize::new(keys).unwrap();
+        RateLimit { name: String::new(), qps, burst, per: vec![key], keys, charge_on_reject, mode }
+    }
+}
+
+fn adaptive() -> impl Strategy<Value = Trip> {
+    (1.1..=100.0_f64, duration())
+        .prop_map(|(k, window)| Trip::Adaptive(AdaptiveBreaker { k, window }))
+}
+
+prop_compose! {
+    fn open()(
+        consecutive in option::of(nonzero(1_000_000)),
+        error_ratio in ratio(),
+        slow in option::of((ratio(), duration())),
+        (window, open_for, longer) in (duration(), duration(), 0..1_000_000_u64),
+        (min_requests, probes) in (nonzero(1_000_000), nonzero(1_000)),
+    ) -> Trip {
+        Trip::Open(TripBreaker {
+            consecutive,
+            error_ratio: Some(error_ratio),
+            slow_ratio: slow.map(|(ratio, _)| ratio),
+            slow_after: slow.map_or(Duration::MAX, |(_, after)| after),
+            window,
+            min_requests,
+            open_for,
+            open_max: (open_for + Duration::from_millis(longer)).min(Duration::from_secs(86_400)),
+            probes,
+        })
+    }
+}
+
+prop_compose! {
+    fn matches()(
+        path in prop_oneof![
+            "/[!\"$->@-~]{0,12}".prop_map(PathMatch::Exact),
+            "/[!\"$->@-~]{0,12}".prop_map(PathMatch::Prefix),
+            "[a-z0-9/$]{1,12}".prop_map(|text| PathMatch::Regex(regex::Regex::new(&format!("^(?:{text})$")).unwrap())),
+        ],
+        host in option::of("(\\*\\.)?[a-z0-9-]{1,9}(\\.[a-z]{1,5})?"),
+        methods in vec("[A-Z]{1,8}", 0..3),
+        headers in prop::collection::btree_map("[a-z0-9$-]{1,9}", option::of("[!-~]([ -~]{0,9}[!-~])?"), 0..3),
+    ) -> Match {
+        let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
+        Match { path, host, methods, headers }
+    }
+}
+
+prop_compose! {
+    fn timeout()(
+        total in duration(),
+        (connect, first_byte) in (0.0..=1.0_f64, 0.0..=1.0_f64),
+        (request_body, idle) in (duration(), duration()),
+    ) -> Timeout {
+        let within = |share: f64| Duration::from_millis(total.mul_f64(share).as_millis().max(1) as u64);
+        Timeout { connect: within(connect), request_body, first_byte: within(first_byte), idle, total }
+    }
+}
+
+prop_compose! {
+    fn route()(
+        (name, matches, stream) in (name(), matches(), any::<bool>()),
+        rate_limits in vec(rate_limit(), 0..3),
+        (trip, endpoint, breaker_mode) in (prop_oneof![adaptive(), open()], any::<bool>(), mode()),
+        (limit, length, wait, mode) in (nonzero(1_000_000), 0..=1_000_000_u32, duration(), mode()),
+        timeout in timeout(),
+        (body, streams) in (0..=1_u64 << 40, nonzero(1_000_000)),
+    ) -> Route {
+        let per = if endpoint { BreakerScope::Endpoint } else { BreakerScope::Route };
+        Route {
+            name,
+            matches,
+            upstream: "app".to_owned(),
+            stream,
+            rate_limits,
+            breaker: Breaker { name: String::new(), trip, per, mode: breaker_mode },
+            concurrency: Concurrency { name: String::new(), limit, queue: Queue { length, timeout: wait }, mode },
+            timeout,
+            limits: RouteLimits { body: ByteSize(body), streams },
+        }
+    }
+}
+
+prop_compose! {
+    fn listener()(
+        (name, routes) in (name(), vec(route(), 1..3)),
+        (connections, requests_per_connection, streams_per_connection) in (nonzero(1_000_000), nonzero(1_000_000_000), nonzero(100_000)),
+        (header_bytes, headers, uri_bytes) in (1024..=1_u64 << 20, nonzero(256), 64..=1_u64 << 20),
+        (request_header, keepalive, write) in (duration(), duration(), duration()),
+    ) -> Listener {
+        let (header_bytes, uri_bytes) = (ByteSize(header_bytes), ByteSize(uri_bytes));
+        let limits = ListenerLimits { connections, requests_per_connection, streams_per_connection, header_bytes, headers, uri_bytes };
+        let timeout = ListenerTimeout { request_header, keepalive, write };
+        Listener { name, address: Address::Unix("/run/$socket".into()), limits, timeout, routes }
+    }
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    prop_oneof![
+        address().prop_map(Endpoint::Address),
+        ("[a-z][a-z0-9-]{0,9}(\\.[a-z]{1,5})?", 1..=u16::MAX)
+            .prop_map(|(host, port)| Endpoint::Name { host, port }),
+        "/[a-z$ ]{1,9}".prop_map(|path| Endpoint::Unix(path.into())),
+    ]
+}
+
+prop_compose! {
+    fn upstream()(
+        endpoint in endpoint(),
+        (least, h2) in (any::<bool>(), any::<bool>()),
+        tls in option::of(("[a-z]{1,9}\\.[a-z]{1,5}", option::of("/[a-z$ ]{0,8}[a-z]"))),
+        (keepalive, dns_refresh) in (duration(), duration()),
+        go_pprof in option::of("https?://[a-z0-9]{1,9}(:[0-9]{1,4})?/[a-z/$]{0,9}"),
+    ) -> Upstream {
+        Upstream {
+            name: "app".to_owned(),
+            endpoints: vec![endpoint],
+            balance: if least { Balance::LeastRequests } else { Balance::RoundRobin },
+            protocol: if h2 { Protocol::H2 } else { Protocol::H1 },
+            tls: tls.map(|(sni, ca)| Tls { sni, ca: ca.map(Into::into) }),
+            keepalive,
+            dns_refresh,
+            go_pprof,
+        }
+    }
+}
+
+prop_compose! {
+    fn config()(
+        (port, health) in (1..u16::MAX, any::<bool>()),
+        threads in 1..=1024_usize,
+        trusted in vec((any::<std::net::IpAddr>(), 0..=32_u8), 0..3),
+        (drain_delay, longer) in (0..3_600_000_u64, duration()),
+        listeners in vec(listener(), 1..3),
+        upstream in upstream(),
+    ) -> Config {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let net = |(ip, bits)| ipnet::IpNet::new(ip, bits).unwrap().trunc();
+        let drain_delay = Duration::from_millis(drain_delay);
+        let mut config = Config {
+            admin: Admin { address: loopback(port), health_address: health.then(|| loopback(port + 1)), token: None },
+            threads: NonZeroUsize::new(threads).unwrap(),
+            trusted: trusted.into_iter().map(net).collect(),
+            shutdown: Shutdown { drain_delay, deadline: (drain_delay + longer).min(Duration::from_secs(86_400)) },
+            listeners,
+            upstreams: vec![upstream],
+        };
+        name_apart(&mut config);
+        config
+    }
+}
+
+/// Gives everything that must be unique a number of its own.
+fn name_apart(config: &mut Config) {
+    for (l, listener) in config.listeners.iter_mut().enumerate() {
+        listener.name += &format!(" {l}");
+        listener.address = Address::Unix(format!("/run/$socket-{l}").into());
+        for (r, route) in listener.routes.iter_mut().enumerate() {
+            route.name += &format!(" {l}.{r}");
+            route.breaker.name = format!("{} breaker", route.name);
+            route.concurrency.name = format!("{} limit", route.name);
+            for (index, limit) in route.rate_limits.iter_mut().enumerate() {
+                limit.name = format!("{} {index}", route.name);
+            }
+        }
+    }
+}
+
+/// Compiled once: that takes longer than all the rest.
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = serde_json::from_str(&schema()).unwrap();
+    jsonschema::draft202012::new(&schema).unwrap()
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn what_is_shown_is_what_was_read_and_fits_the_schema(config in config()) {
+        let shown = show(&config);
+        let read = load(&shown, "shown", &|_| None);
+        prop_assert_eq!(read.as_ref(), Ok(&config), "{}", shown);
+
+        let value = serde_yaml::from_str(&shown).unwrap();
+        let errors: Vec<_> = SCHEMA.iter_errors(&value).map(|error| error.to_string()).collect();
+        prop_assert!(errors.is_empty(), "{:#?}\n{}", errors, shown);
+    }
+}
