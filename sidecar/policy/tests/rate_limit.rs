@@ -111,9 +111,9 @@ fn odd_rates_round_towards_fewer_and_do_not_drift() {
 fn a_fast_rate_is_never_exceeded() {
     // 1/999,999 s is 1000.001 ns; a thousandth of the rate is the most that rounding may cost.
     let limiter = per_route(999_999.0, 1);
-    let passed = (0..SECOND).step_by(100).filter(|&now| limiter.check(&[0], at(now)).is_ok());
-    let passed = passed.count();
-    assert!((900_000..=999_999).contains(&passed), "{passed}");
+    let arrivals = (0..SECOND / 10).step_by(100);
+    let passed = arrivals.filter(|&now| limiter.check(&[0], at(now)).is_ok()).count();
+    assert!((90_000..=100_000).contains(&passed), "{passed} in a tenth of a second");
 }
 
 #[test]
@@ -276,15 +276,15 @@ fn a_million_keys_stay_within_the_table_and_none_exceeds_its_rate() {
     const KEYS: usize = 10_000;
     let limiter = per_header(1.0, 1, KEYS);
     let mut passed = 0;
-    for first in (0..1_000_000).step_by(2) {
-        // Half a million keys a second, two at a time and each twice; a table of 10,000 soon is full.
-        let now = at(first * 2_000);
-        let [one, other] = [hash(first), hash(first + 1)];
-        let answers = [one, other, one, other].map(|key| limiter.check(&[key], now).is_ok());
-        let [one, other, again, other_again] = answers;
-        assert!(!(one && again || other && other_again), "{answers:?}");
-        passed += answers.iter().filter(|&&passed| passed).count();
-        if first % 100_000 == 0 {
+    for key in 0..1_000_000 {
+        // Half a million keys a second, some of them twice; a table of 10,000 soon is full.
+        let now = at(key * 2_000);
+        let first = limiter.check(&[hash(key)], now).is_ok();
+        passed += usize::from(first);
+        if key % 10 == 0 {
+            assert!(!(first && limiter.check(&[hash(key)], now).is_ok()), "key {key} passed twice");
+        }
+        if key % 100_000 == 0 {
             assert!(limiter.keys_in_use(now) <= KEYS);
         }
     }
