@@ -177,7 +177,7 @@ fn check_length(route: &Route, request: &RequestHeader) -> Result<(), Stop> {
     let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let limit = route.limits.body.get();
     match length {
-        Some(length) if length > limit => {
+        Some(length) if length > limit && !route.stream => {
             Err(Stop::Refused(body_too_large(limit).input("content_length", length)))
         }
         _ => Ok(()),

@@ -4,8 +4,9 @@
 //! go through. Forwarding fields of a peer that is not trusted are replaced, not appended to.
 //! `traceparent`, `tracestate` and `baggage` are never touched.
 
-use std::net::IpAddr;
+use std::{io::Write, net::IpAddr};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
     uri::{Authority, Parts, PathAndQuery, Scheme},
@@ -13,7 +14,7 @@ use http::{
 use pingora::http::{RequestHeader, ResponseHeader};
 use weir_config::Protocol;
 
-use super::{exchange::Exchange, refuse::Refusal};
+use super::{exchange::Exchange, refuse::Refusal, worker::Worker};
 use crate::reason::Reason;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -92,24 +93,35 @@ fn add_forwarding(
     headers: &mut HeaderMap,
 ) {
     if let Some(peer) = exchange.peer {
-        let line = headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
-        let mut hops: Vec<String> = line.map(str::to_owned).collect();
-        hops.push(address(peer));
-        if let Ok(hops) = HeaderValue::try_from(hops.join(", ")) {
-            headers.insert(X_FORWARDED_FOR, hops);
-        }
+        let hops = hops(headers, peer);
+        headers.insert(X_FORWARDED_FOR, hops);
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     if !authority.is_empty() {
         headers.entry(X_FORWARDED_HOST).or_insert_with(|| authority.clone());
     }
-    if !headers.contains_key(&X_REQUEST_ID) {
-        let id = format!("{:016x}{:016x}", exchange.worker.random(), exchange.worker.random());
-        if let Ok(id) = HeaderValue::try_from(id) {
-            headers.insert(X_REQUEST_ID, id);
-        }
-    }
+    headers.entry(X_REQUEST_ID).or_insert_with(|| request_id(&exchange.worker));
     headers.append(header::VIA, via(from.version));
+}
+
+/// Those who forwarded the request, and `peer` as the last of them.
+fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
+    let mut hops = Vec::with_capacity(40);
+    for line in headers.get_all(&X_FORWARDED_FOR) {
+        hops.extend_from_slice(line.as_bytes());
+        hops.extend_from_slice(b", ");
+    }
+    // A Vec takes every write; an address and what was a value before are a value.
+    write!(hops, "{}", peer.to_canonical()).unwrap_or_default();
+    HeaderValue::from_maybe_shared(Bytes::from(hops)).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+/// 128 random bits in hexadecimal.
+fn request_id(worker: &Worker) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits = u128::from(worker.random()) << 64 | u128::from(worker.random());
+    let digits: [u8; 32] = std::array::from_fn(|place| DIGITS[(bits >> (4 * place)) as usize & 15]);
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// What the client is sent for an upstream's response header.
@@ -234,10 +246,6 @@ fn via(version: Version) -> HeaderValue {
         Version::HTTP_10 => "1.0 weir",
         _ => "1.1 weir",
     })
-}
-
-fn address(peer: IpAddr) -> String {
-    peer.to_canonical().to_string()
 }
 
 fn put(response: &mut ResponseHeader, name: HeaderName, value: HeaderValue) {

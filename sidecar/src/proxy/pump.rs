@@ -59,6 +59,8 @@ pub(super) struct Pump<'a> {
     client_at: Time,
     upstream_at: Time,
     timer: Pin<Box<Sleep>>,
+    /// When the timer fires; what is due later finds out then.
+    armed: Time,
 }
 
 /// How far the request's body is.
@@ -102,7 +104,7 @@ impl<'a> Pump<'a> {
             _ => None,
         };
         let upload = if session.is_body_done() { Upload::Done } else { Upload::Open };
-        let timer = Box::pin(sleep_until(clock::instant(exchange.deadline.at)));
+        let armed = exchange.deadline.at;
         Self {
             exchange,
             session,
@@ -116,7 +118,8 @@ impl<'a> Pump<'a> {
             streaming: false,
             client_at: now,
             upstream_at: now,
-            timer,
+            timer: Box::pin(sleep_until(clock::instant(armed))),
+            armed,
         }
     }
 
@@ -153,7 +156,7 @@ impl<'a> Pump<'a> {
         if let Some(body) = body {
             self.uploaded += body.len() as u64;
             let limit = self.route.limits.body.get();
-            if !self.streaming && self.uploaded > limit {
+            if !self.streaming && !self.route.stream && self.uploaded > limit {
                 return Err(Stop::Refused(body_too_large(limit)));
             }
             if self.window.is_some() {
@@ -433,8 +436,16 @@ impl<'a> Pump<'a> {
         nearest.unwrap_or((last + timeout.idle, Due::Idle))
     }
 
+    /// Makes sure that the timer does not fire too late. Too early is fine: then it is set again.
     fn set_timer(&mut self) {
         let (at, _) = self.due();
+        if at < self.armed {
+            self.arm(at);
+        }
+    }
+
+    fn arm(&mut self, at: Time) {
+        self.armed = at;
         self.timer.as_mut().reset(clock::instant(at));
     }
 
@@ -444,7 +455,7 @@ impl<'a> Pump<'a> {
         if clock::now() >= at {
             return Err(self.overdue(due));
         }
-        self.timer.as_mut().reset(clock::instant(at));
+        self.arm(at);
         Ok(())
     }
 
