@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use axum::{Json, Router, body::Bytes, middleware::from_fn_with_state, routing::get};
+use axum::{Router, middleware::from_fn_with_state};
 use http::Uri;
-use serde_json::Value;
 use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::DropGuard;
 
 use crate::{
+    controls,
     dependency::Dependency,
     drug_info, drugs, echo,
     epro::Epro,
@@ -54,7 +54,7 @@ impl Default for Settings {
 pub struct Clinic {
     settings: Settings,
     site: Site,
-    in_flight: InFlight,
+    router: Router,
     epro: Epro,
     etl: Etl,
     ocr: Ocr,
@@ -69,15 +69,26 @@ impl Clinic {
     /// Outside a Tokio runtime: its worker pools start here.
     pub fn new(settings: Settings) -> Self {
         let site = Site::new(Faults::default(), settings.seed);
-        Self {
-            settings,
-            in_flight: InFlight::default(),
-            epro: Epro::new(site.clone()),
-            etl: Etl::new(site.clone()),
-            ocr: Ocr::new(site.clone()),
-            _cut_on_drop: site.tasks.cut_on_drop(),
-            site,
-        }
+        let epro = Epro::new(site.clone());
+        let etl = Etl::new(site.clone());
+        let ocr = Ocr::new(site.clone());
+        let in_flight = InFlight::default();
+        let router = Router::new()
+            .merge(epro.clone().routes())
+            .merge(etl.clone().routes())
+            .merge(report::routes(site.clone()))
+            .merge(study_config::routes(site.clone()))
+            .merge(drugs::routes(site.clone()))
+            .merge(health_report::routes(site.clone()))
+            .merge(ocr.clone().routes())
+            .merge(partner::routes(site.clone(), settings.partners.clone()))
+            .merge(drug_info::routes(site.clone(), settings.drug_info_base.clone()))
+            .merge(echo::routes(site.tasks.clone()))
+            .fallback(not_found)
+            .layer(from_fn_with_state(in_flight.clone(), in_flight::count))
+            .merge(controls::routes(&site, in_flight));
+        let _cut_on_drop = site.tasks.cut_on_drop();
+        Self { settings, site, router, epro, etl, ocr, _cut_on_drop }
     }
 
     /// Its fault switches.
@@ -90,23 +101,9 @@ impl Clinic {
         Dependency::new(self.settings.seed, self.site.faults.clone())
     }
 
-    /// Its routes, to be served by whoever likes.
+    /// Its routes, to be served by whoever likes; every copy is the same clinic.
     pub fn router(&self) -> Router {
-        let site = || self.site.clone();
-        Router::new()
-            .merge(self.epro.clone().routes())
-            .merge(self.etl.clone().routes())
-            .merge(report::routes(site()))
-            .merge(study_config::routes(site()))
-            .merge(drugs::routes(site()))
-            .merge(health_report::routes(site()))
-            .merge(self.ocr.clone().routes())
-            .merge(partner::routes(site(), self.settings.partners.clone()))
-            .merge(drug_info::routes(site(), self.settings.drug_info_base.clone()))
-            .merge(echo::routes(self.site.tasks.clone()))
-            .fallback(not_found)
-            .layer(from_fn_with_state(self.in_flight.clone(), in_flight::count))
-            .merge(controls(&self.site, self.in_flight.clone()))
+        self.router.clone()
     }
 
     /// Serves HTTP/1.1 and HTTP/2 with prior knowledge until `shutdown`, then finishes what was
@@ -117,14 +114,9 @@ impl Clinic {
         shutdown: impl Future<Output = ()>,
         grace: Duration,
     ) -> Ended {
-        let mut deadline = None;
-        let told = async {
-            shutdown.await;
-            deadline = Some(Instant::now() + grace);
-        };
-        let connections_cut = server::serve(listener, self.router(), told, grace).await;
-        let deadline = deadline.unwrap_or_else(Instant::now);
-        Ended { connections_cut, work_lost: self.close(deadline).await }
+        let stopped = server::serve(listener, self.router(), shutdown, grace).await;
+        let work_lost = self.close(stopped.deadline).await;
+        Ended { connections_cut: stopped.connections_cut, work_lost }
     }
 
     /// Finishes what was accepted; returns how much the deadline cut.
@@ -138,26 +130,6 @@ impl Clinic {
         );
         epro + etl + ocr + tasks
     }
-}
-
-/// The routes that look at a service and steer it; they are not counted as in flight.
-pub(crate) fn controls(site: &Site, in_flight: InFlight) -> Router {
-    let shown = site.faults.clone();
-    let changed = site.faults.clone();
-    let cleared = site.faults.clone();
-    let show = async move || -> Json<Value> { Json(shown.shown()) };
-    let change = async move |body: Bytes| -> Result<Json<Value>, Problem> {
-        changed.apply(&body)?;
-        Ok(Json(changed.shown()))
-    };
-    let clear = async move || -> Json<Value> {
-        cleared.clear();
-        Json(cleared.shown())
-    };
-    Router::new()
-        .route("/faults", get(show).post(change).delete(clear))
-        .route("/healthz", get(async || "ok\n"))
-        .merge(in_flight::routes(in_flight, site.tasks.clone()))
 }
 
 async fn not_found(uri: Uri) -> Problem {

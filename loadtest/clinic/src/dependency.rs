@@ -9,13 +9,14 @@ use axum::{
     Json, Router,
     extract::{Path, State},
     http::HeaderMap,
+    middleware::from_fn_with_state,
     routing::get,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    clinic,
+    controls,
     faults::Faults,
     in_flight::{self, InFlight},
     problem::Problem,
@@ -27,24 +28,26 @@ use crate::{
 /// The dependency; clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Dependency {
-    site: Site,
+    router: Router,
 }
 
 impl Dependency {
     /// A service with service times from `seed`, that fails as `faults` says.
     pub fn new(seed: u64, faults: Faults) -> Self {
-        Self { site: Site::new(faults, seed) }
+        let site = Site::new(faults, seed);
+        let in_flight = InFlight::default();
+        let router = Router::new()
+            .route("/drug-info/{code}", get(drug_info))
+            .with_state(site.clone())
+            .layer(from_fn_with_state(in_flight.clone(), in_flight::count))
+            .merge(controls::routes(&site, in_flight));
+        Self { router }
     }
 
-    /// Its routes: `GET /drug-info/{code}`, and the clinic's `/faults`, `/healthz` and
-    /// `/in-flight`.
+    /// Its routes: `GET /drug-info/{code}`, and `/faults`, `/in-flight` and `/healthz` as in the
+    /// clinic.
     pub fn router(&self) -> Router {
-        let in_flight = InFlight::default();
-        Router::new()
-            .route("/drug-info/{code}", get(drug_info))
-            .with_state(self.site.clone())
-            .layer(axum::middleware::from_fn_with_state(in_flight.clone(), in_flight::count))
-            .merge(clinic::controls(&self.site, in_flight))
+        self.router.clone()
     }
 
     /// Serves until `shutdown`, then at most `grace` longer.
@@ -54,8 +57,8 @@ impl Dependency {
         shutdown: impl Future<Output = ()>,
         grace: Duration,
     ) -> Ended {
-        let connections_cut = server::serve(listener, self.router(), shutdown, grace).await;
-        Ended { connections_cut, work_lost: 0 }
+        let stopped = server::serve(listener, self.router(), shutdown, grace).await;
+        Ended { connections_cut: stopped.connections_cut, work_lost: 0 }
     }
 }
 

@@ -14,18 +14,13 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
     body::{Body, HttpBody},
     extract::{Request, State},
     middleware::Next,
     response::Response,
-    routing::get,
 };
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use serde_json::{Value, json};
-
-use crate::tasks::Tasks;
 
 /// The number of requests in flight; clones are the same number.
 #[derive(Clone, Debug, Default)]
@@ -41,16 +36,8 @@ pub(crate) async fn count(
     next.run(request).await.map(|body| Body::new(Counted { body, _held: held }))
 }
 
-/// `GET /in-flight`: requests in flight, and tasks alive in each group.
-pub(crate) fn routes(in_flight: InFlight, tasks: Tasks) -> Router {
-    let show = async move || -> Json<Value> {
-        Json(json!({ "requests": in_flight.now(), "tasks": tasks.alive() }))
-    };
-    Router::new().route("/in-flight", get(show))
-}
-
 impl InFlight {
-    fn now(&self) -> usize {
+    pub(crate) fn now(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 

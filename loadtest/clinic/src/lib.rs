@@ -34,6 +34,7 @@
 
 mod accepted;
 mod clinic;
+mod controls;
 mod deadline;
 mod dependency;
 mod drug_info;

@@ -27,14 +27,20 @@ pub struct Ended {
     pub work_lost: usize,
 }
 
-/// Serves until `shutdown`, then finishes what was begun; returns how many connections were still
-/// busy after `grace` and were cut.
+/// How the connections of a server ended.
+pub(crate) struct Stopped {
+    pub(crate) connections_cut: usize,
+    /// When the grace ends, for whatever else there is to finish.
+    pub(crate) deadline: Instant,
+}
+
+/// Serves until `shutdown`, then finishes what was begun, for at most `grace`.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
-) -> usize {
+) -> Stopped {
     let stop = CancellationToken::new();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -54,9 +60,9 @@ pub(crate) async fn serve(
     stop.cancel();
     let deadline = Instant::now() + grace;
     while let Ok(Some(_ended)) = timeout_at(deadline, connections.join_next()).await {}
-    let cut = connections.len();
+    let connections_cut = connections.len();
     connections.shutdown().await;
-    cut
+    Stopped { connections_cut, deadline }
 }
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {

@@ -91,7 +91,7 @@ pub(crate) fn request(method: Method, path: &str, body: &str) -> Request<Body> {
     request.body(Body::from(body.to_owned())).expect("a request")
 }
 
-async fn call(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn call(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.expect("the router does not fail");
     let (head, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::{net::TcpListener, time::Instant};
 use weir_clinic::Ended;
 
-use crate::harness::Visited;
+use crate::{
+    harness::{Visited, call, request},
+    served::in_flight,
+};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -27,17 +30,25 @@ async fn post(visited: &Visited, times: usize, path: &str, body: &str) {
 const REPORT: &str = r#"{"patient": "P-17"}"#;
 
 #[tokio::test(start_paused = true)]
-async fn accepted_work_is_finished() {
-    let visited = Visited::new();
-    post(&visited, 200, "/epro/submissions", REPORT).await;
-    post(&visited, 10, "/etl/runs", "").await;
-    post(&visited, 20, "/ocr/jobs", "a page").await;
-    let router = visited.router.clone();
-    let (ended, took) = end(visited).await;
-    assert_eq!(ended, Ended { connections_cut: 0, work_lost: 0 });
-    assert!(took < GRACE, "{took:?}");
-    let tasks = crate::served::in_flight(&router).await["tasks"].clone();
-    assert!(tasks.as_object().expect("groups").values().all(|alive| *alive == 0), "{tasks}");
+async fn accepted_work_is_done_when_the_clinic_has_ended() {
+    for (times, path, body, done) in [
+        (200, "/epro/submissions", REPORT, "stored"),
+        (10, "/etl/runs", "", "done"),
+        (20, "/ocr/jobs", "a page", "done"),
+    ] {
+        let visited = Visited::new();
+        post(&visited, times, path, body).await;
+        let router = visited.router.clone();
+        let (ended, took) = end(visited).await;
+        assert_eq!(ended, Ended { connections_cut: 0, work_lost: 0 });
+        assert!(took < GRACE, "{took:?}");
+        for id in 1..=times {
+            let status = call(&router, request(Method::GET, &format!("{path}/{id}"), "")).await;
+            assert_eq!(status.json["progress"], done, "{path}/{id}");
+        }
+        let tasks = in_flight(&router).await["tasks"].clone();
+        assert!(tasks.as_object().expect("groups").values().all(|alive| *alive == 0), "{tasks}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,7 +60,7 @@ async fn leaked_work_is_lost_at_the_end_of_the_grace() {
     let router = visited.router.clone();
     let (ended, took) = end(visited).await;
     assert_eq!((ended.work_lost, took), (5, GRACE));
-    assert_eq!(crate::served::in_flight(&router).await["tasks"]["epro.leaked"], 0);
+    assert_eq!(in_flight(&router).await["tasks"]["epro.leaked"], 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,5 +80,5 @@ async fn dropping_a_clinic_cuts_its_leaks() {
     let Visited { clinic, router } = visited;
     drop(clinic);
     tokio::task::yield_now().await;
-    assert_eq!(crate::served::in_flight(&router).await["tasks"]["epro.leaked"], 0);
+    assert_eq!(in_flight(&router).await["tasks"]["epro.leaked"], 0);
 }
