@@ -25,12 +25,14 @@
 //! | `drug-info` | | the dependency stalls |
 //!
 //! What stands still goes on when its switch is turned off; what leaked stays until the clinic
-//! closes.
+//! closes. The switches of `drug-info` act on the dependency that shares the clinic's board
+//! ([`Clinic::dependency`]); one in another process has a `/faults` of its own.
 //!
 //! # Deadlines
 //!
-//! A request may bring its caller's patience in `x-request-timeout-ms`; otherwise each route has a
-//! default of one or two seconds. Past it the answer is 504, and the work has stopped.
+//! A request may bring its caller's patience in `x-request-timeout-ms` or, as proxies write it,
+//! `x-envoy-expected-rq-timeout-ms`; otherwise each route has a default of one or two seconds.
+//! Past it the answer is 504, and the work has stopped.
 
 mod accepted;
 mod clinic;

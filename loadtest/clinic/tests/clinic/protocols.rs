@@ -12,10 +12,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::frame::coding::CloseCode},
+};
 use weir_clinic::{Fault, Route};
 
-use crate::served::{Served, TestClient, fetch, http1, http2};
+use crate::served::{Served, TestClient, fetch, http1, http2, in_flight};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -87,18 +90,33 @@ async fn a_request_is_in_flight_until_its_body_has_been_sent() {
     served.until_in_flight(0, "").await;
 }
 
+async fn open_socket(served: &Served) -> WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(served.address).await.expect("a connection");
+    let url = format!("ws://{}/ws", served.address);
+    tokio_tungstenite::client_async(url, stream).await.expect("an upgrade").0
+}
+
 #[tokio::test]
 async fn a_web_socket_echoes_and_its_task_ends_with_it() {
     let served = Served::new(GRACE).await;
-    let stream = TcpStream::connect(served.address).await.expect("a connection");
-    let url = format!("ws://{}/ws", served.address);
-    let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.expect("an upgrade");
+    let mut socket = open_socket(&served).await;
     for message in [Message::text("hello"), Message::binary(vec![0, 1, 2])] {
         socket.send(message.clone()).await.expect("sent");
         assert_eq!(socket.next().await.expect("a message").expect("no error"), message);
     }
-    assert_eq!(crate::served::in_flight(&served.router).await["tasks"]["ws"], 1);
+    assert_eq!(in_flight(&served.router).await["tasks"]["ws"], 1);
     drop(socket);
+    served.until_in_flight(0, "ws").await;
+}
+
+#[tokio::test]
+async fn a_web_socket_is_told_goodbye_when_the_clinic_closes() {
+    let served = Served::new(GRACE).await;
+    let mut socket = open_socket(&served).await;
+    served.stop.cancel();
+    let message = socket.next().await.expect("a message").expect("no error");
+    let Message::Close(Some(goodbye)) = message else { panic!("{message:?}") };
+    assert_eq!(goodbye.code, CloseCode::Away);
     served.until_in_flight(0, "ws").await;
 }
 
