@@ -191,6 +191,8 @@ impl fmt::Display for Printable<'_> {
             match character {
                 '\n' => f.write_str("\\n")?,
                 '\t' => f.write_str(" ")?,
+                // Nor what turns the direction of the text around it.
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => f.write_str("\u{fffd}")?,
                 c if c.is_control() => f.write_str("\u{fffd}")?,
                 c => write!(f, "{c}")?,
             }

@@ -4,6 +4,18 @@
 //! in types, defaults are filled in, names are resolved. Or it becomes [`Diagnostics`]: all that is
 //! wrong with it, at once.
 //!
+//! ```
+//! let text = r#"
+//! version: 1
+//! listeners:
+//!   - { address: 0.0.0.0:8080, upstream: ap }
+//! upstreams:
+//!   app: { endpoints: ["127.0.0.1:3000"] }
+//! "#;
+//! let diagnostics = weir_config::load(text, "weir.yaml", &|_| None).unwrap_err();
+//! assert!(diagnostics.to_string().contains("did you mean `app`?"));
+//! ```
+//!
 //! On the way it is a tree of nodes that know their places (`tree`), then structs that say which keys
 //! there are (the `yaml` module beside each section's values, read by `decode`), then values.
 

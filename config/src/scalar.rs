@@ -23,7 +23,7 @@ pub(crate) use address::{Bind, Cidr};
 pub(crate) use count::Count;
 pub(crate) use decimal::Decimal;
 pub(crate) use flag::Flag;
-pub(crate) use http::{HeaderName, HeaderValue, Host, Method, Param, Url};
+pub(crate) use http::{HeaderName, HeaderValue, Host, Method, Param, ServerName, Url};
 pub(crate) use name::Name;
 pub(crate) use path::{FilePath, Pattern, UrlPath};
 pub(crate) use percent::Percent;

@@ -16,7 +16,10 @@ pub fn schema() -> String {
 
 /// The schema as a value.
 pub(crate) fn root() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<FileYaml>().into()
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<FileYaml>();
+    schema.insert("title".to_owned(), json!("Weir configuration"));
+    schema.into()
 }
 
 /// A mapping's schema under construction.
@@ -46,13 +49,16 @@ impl Object {
     }
 
     pub(crate) fn finish(self) -> Schema {
-        json_schema!({
+        let mut schema = json_schema!({
             "description": self.description.trim(),
             "type": "object",
             "properties": self.properties,
-            "required": self.required,
             "additionalProperties": false
-        })
+        });
+        if !self.required.is_empty() {
+            schema.insert("required".to_owned(), json!(self.required));
+        }
+        schema
     }
 }
 

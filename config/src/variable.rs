@@ -63,7 +63,7 @@ fn value(inside: &str, env: Environment<'_>) -> Result<String, VariableError> {
         inside.split_once(':').map_or((inside, None), |(name, rest)| (name, Some(rest)));
     if !is_name(name) {
         return Err(VariableError {
-            what: format!("`${{{inside}}}` does not name a variable"),
+            what: "a `${...}` here does not name a variable".to_owned(),
             help: "write `${NAME}`, and `$$` for a `$` before a `{`".to_owned(),
         });
     }
@@ -81,7 +81,7 @@ fn value(inside: &str, env: Environment<'_>) -> Result<String, VariableError> {
             help: format!("set {name}"),
         }),
         _ => Err(VariableError {
-            what: format!("`${{{inside}}}` has neither `-` nor `?` after the `:`"),
+            what: format!("the variable {name} has neither `-` nor `?` after its `:`"),
             help: format!("write `${{{name}:-default}}` or `${{{name}:?why it is needed}}`"),
         }),
     }

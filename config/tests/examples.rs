@@ -74,3 +74,15 @@ fn the_shortest_file_is_a_safe_sidecar() {
     insta::assert_debug_snapshot!(route);
     insta::assert_snapshot!(show(&Config { threads: std::num::NonZeroUsize::MIN, ..config }));
 }
+
+/// Names that derive from long names are still names.
+#[test]
+fn derived_names_fit() {
+    let route = "/r".repeat(300);
+    let text = format!(
+        "{{version: 1, upstreams: {{a: {{endpoints: [\"a:1\"]}}}}, listeners: [{{address: 0.0.0.0:1, routes: [\
+         {{upstream: a, match: {{path: {route}}}, rate_limit: [{{qps: 1}}, {{qps: 2}}]}}]}}]}}"
+    );
+    let config = loaded(&text);
+    assert_eq!(loaded(&show(&config)), config);
+}

@@ -86,9 +86,11 @@ const KEY: &str = concat!(
     r#"(?i)(^\{?|[\s,"']|[^$]\{)[\w-]*(tok|secret|passw|credential|auth|bearer|api.?key)"#,
     r#"[\w-]*["']?\s*:"#
 );
-/// A value that is one variable, with nothing secret in it.
-static VARIABLE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"^["']?\$\{\w+(:\?[^}]*)?\}["']?\s*([,}#]|$)"#));
+/// A value that is one variable, with nothing secret in or after it.
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
+    let variable = r"\$\{\w+(:\?[^}]*)?\}";
+    pattern(&format!(r#"^(("{variable}"|'{variable}')\s*([,}}#]|$)|{variable}\s*(\s#|$))"#))
+});
 
 #[expect(
     clippy::unwrap_used,
@@ -96,4 +98,42 @@ static VARIABLE: LazyLock<Regex> =
 )]
 fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `shown` is what stays of the line; the rest is masked, and as long as it was.
+    #[track_caller]
+    fn check(line: &str, shown: &str) {
+        assert_eq!(masked(line), shown.to_owned() + &"*".repeat(line.len() - shown.len()));
+    }
+
+    #[test]
+    fn credentials_are_masked() {
+        check("token: hunter2", "token: ");
+        check("admin: { token: hunter2, address: x }", "admin: { token: ");
+        check("{token: 'a', x: 1}", "{token: ");
+        check("\"client_secret\" : x", "\"client_secret\" : ");
+        check("  X-Api-Key: x y", "  X-Api-Key: ");
+        check("token: ${A}x", "token: ");
+        check("token: ${A}, x", "token: ");
+        check("token: \"${A}, x\"", "token: ");
+        check("token: ${A:-x}", "token: ");
+    }
+
+    #[test]
+    fn variables_and_other_keys_stay() {
+        for line in [
+            "token: ${A}",
+            "token: ${A:?the token} # from the vault",
+            "admin: { token: \"${A}\", address: x }",
+            "threads: ${SECRET:-2}",
+            "name: token",
+            "per: { header: x-api-key }",
+        ] {
+            check(line, line);
+        }
+    }
 }

@@ -162,7 +162,7 @@ fn rate_limits(
         let node = yaml.node();
         let name = match index {
             0 => route.to_owned(),
-            _ => format!("{route}-{}", index + 1),
+            _ => numbered(route, index + 1),
         };
         match yaml.take().and_then(|yaml| yaml.value(&name, reader)) {
             Some(limit) => {
@@ -181,4 +181,11 @@ fn rate_limits(
         }
     }
     whole.then_some(limits)
+}
+
+/// `<route>-2`; a long name gives way to the number.
+fn numbered(route: &str, number: usize) -> String {
+    let suffix = format!("-{number}");
+    let room = Name::LONGEST - suffix.len();
+    format!("{}{suffix}", route.get(..room).unwrap_or(route))
 }

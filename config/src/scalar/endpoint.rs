@@ -52,7 +52,9 @@ fn looks_like_ipv4(host: &str) -> bool {
 
 fn why_not(text: &str) -> Wrong {
     if let Some((scheme, rest)) = text.split_once("://") {
-        let authority = rest.split('/').next().unwrap_or_default();
+        // Without a user and password before the host.
+        let authority =
+            rest.split('/').next().and_then(|part| part.rsplit('@').next()).unwrap_or_default();
         let (port, tls) =
             if scheme == "https" { (443, ", and `tls: {}` beside `endpoints`") } else { (80, "") };
         let wrong = Wrong::new("is a URL, not an endpoint", HELP);

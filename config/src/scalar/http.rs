@@ -1,5 +1,7 @@
 //! What stands in a request's head.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use schemars::{Schema, json_schema};
 use serde::Serialize;
 
@@ -16,6 +18,10 @@ pub(crate) struct HeaderValue(pub(crate) String);
 /// A host without its port, in lower case; `*.` before it takes its subdomains.
 #[derive(Clone, Serialize)]
 pub(crate) struct Host(pub(crate) String);
+
+/// The one name, or address, that a certificate is verified for.
+#[derive(Clone, Serialize)]
+pub(crate) struct ServerName(pub(crate) String);
 
 /// A method, in upper case.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -82,17 +88,37 @@ impl Leaf for Host {
     fn parse(text: &Text) -> Result<Self, Wrong> {
         let host = text.string()?;
         let bare = host.strip_prefix("*.").unwrap_or(host);
+        let v6 = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let help =
             "write the host without port and scheme, such as `api.example.org` or `*.example.org`";
-        if is_domain(bare) || bare.parse::<std::net::IpAddr>().is_ok() {
-            Ok(Self(host.to_ascii_lowercase()))
-        } else {
-            Err(Wrong::new("is not a host name", help))
+        match is_domain(bare) || v6.is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()) {
+            true => Ok(Self(host.to_ascii_lowercase())),
+            false => Err(Wrong::new("is not a host name", help)),
         }
     }
 
     fn describe() -> Schema {
-        json_schema!({ "title": "host name", "type": "string", "pattern": r"^(\*\.)?[0-9A-Za-z._:-]+$", "maxLength": 255 })
+        let pattern = r"^((\*\.)?[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])$";
+        json_schema!({ "title": "host name", "type": "string", "pattern": pattern, "maxLength": 255 })
+    }
+}
+
+impl Leaf for ServerName {
+    const EXPECTED: &'static str = "the name in a certificate";
+
+    fn parse(text: &Text) -> Result<Self, Wrong> {
+        let name = text.string()?;
+        match is_domain(name) || name.parse::<IpAddr>().is_ok() {
+            true => Ok(Self(name.to_ascii_lowercase())),
+            false => Err(Wrong::new(
+                "is not a name to verify",
+                "write a whole name, such as `api.example.org`",
+            )),
+        }
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "title": "host name or IP address", "type": "string", "pattern": "^[0-9A-Za-z._:-]+$", "maxLength": 253 })
     }
 }
 

@@ -21,10 +21,8 @@ impl Leaf for Token {
         let Some(written) = &text.written else {
             return Err(Wrong::new("stands in the file itself", HELP));
         };
-        let whole = written.ends_with('}')
-            && written.starts_with("${")
-            && written.matches('$').count() == 1;
-        if !whole || written.contains(":-") {
+        let inside = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+        if inside.is_none_or(|inside| inside.contains(['$', '}']) || inside.contains(":-")) {
             return Err(Wrong::new("stands in the file in part", HELP));
         }
         match !text.text.is_empty() && text.text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     Balance, Endpoint, Protocol, Tls, Upstream,
     decode::{At, List, Reader, Section, optional, section},
-    scalar::{FilePath, Host, Period, Time, Url, word},
+    scalar::{FilePath, Period, ServerName, Time, Url, word},
     tree::NodeId,
 };
 
@@ -33,7 +33,7 @@ section! {
     /// TLS towards an upstream.
     struct TlsYaml {
         /// The name asked for and verified; by default the one name that all endpoints share.
-        sni: Option<At<Host>>,
+        sni: Option<At<ServerName>>,
         /// A PEM file of the authorities that are believed; the system's by default.
         ca: Option<At<FilePath>>,
     }
@@ -85,7 +85,7 @@ impl UpstreamYaml {
 
     pub(crate) fn of(upstream: &Upstream) -> Self {
         let tls = |tls: &Tls| TlsYaml {
-            sni: Some(At::of(Host(tls.sni.clone()))),
+            sni: Some(At::of(ServerName(tls.sni.clone()))),
             ca: tls.ca.clone().map(|path| At::of(FilePath(path))),
         };
         Self {
