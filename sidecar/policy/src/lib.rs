@@ -4,8 +4,9 @@
 //! and touches no socket: [`Time`] and random bits are arguments, a verdict is a value with advice.
 //! So each can be proven on a virtual clock, and the proxy holds no arithmetic.
 //!
-//! No decision takes a lock that another request could hold, with one exception: the queue before a
-//! full concurrency limit, where the requests concerned wait anyway.
+//! No decision takes a lock that another request could hold, with two exceptions: the queue before a
+//! full concurrency limit, where the requests concerned wait anyway, and the moment in which a part of
+//! a key table is allocated.
 //!
 //! Whether a verdict is enforced or only counted is the proxy's business.
 

@@ -137,16 +137,14 @@ impl RateLimiter {
 
     /// The refusal by key `index`, or by a later one that would refuse for longer.
     fn exceeded(&self, keys: &[u64], index: usize, answer: Answer, now: u64) -> Exceeded {
-        let later = (index + 1..keys.len().min(self.dimensions.len()))
-            .map(|later| (later, self.standing(keys, later, now)));
         let wait = |answer: &Answer| self.quota.wait(answer.tat, now);
-        let (key_index, answer) =
-            later.fold(
-                (index, answer),
-                |worst, next| {
-                    if wait(&next.1) > wait(&worst.1) { next } else { worst }
-                },
-            );
+        let (mut key_index, mut answer) = (index, answer);
+        for later in index + 1..keys.len().min(self.dimensions.len()) {
+            let standing = self.standing(keys, later, now);
+            if wait(&standing) > wait(&answer) {
+                (key_index, answer) = (later, standing);
+            }
+        }
         Exceeded {
             key_index,
             retry_after: Duration::from_nanos(wait(&answer)),

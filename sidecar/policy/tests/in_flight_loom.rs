@@ -1,4 +1,4 @@
-//! Every interleaving of small groups of threads around one permit.
+//! The interleavings of small groups of threads around one permit, up to a number of preemptions.
 //!
 //! The source is compiled a second time, with loom's primitives in place of the standard library's, so
 //! that a plain `cargo test` runs the model. `LOOM_MAX_PREEMPTIONS=3 cargo test -p weir-policy --test

@@ -69,7 +69,7 @@ impl Adaptive {
         let share = history.share(excess);
         if unit(random) < share {
             self.window.add(REFUSAL, now);
-            self.last_trouble.store(now.as_nanos().saturating_add(1), Relaxed);
+            self.last_trouble.fetch_max(now.as_nanos().saturating_add(1), Relaxed);
             return Err(Open {
                 retry_after: self.until_forced(now),
                 threshold: Threshold::Share,
@@ -85,7 +85,7 @@ impl Adaptive {
             Outcome::Success { .. } => self.window.add(SUCCESS, now),
             Outcome::Failure => {
                 self.window.add(FAILURE, now);
-                self.last_trouble.store(now.as_nanos().saturating_add(1), Relaxed);
+                self.last_trouble.fetch_max(now.as_nanos().saturating_add(1), Relaxed);
             }
         }
     }

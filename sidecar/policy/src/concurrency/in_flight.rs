@@ -4,7 +4,7 @@
 //! waits, change it with one exchange and take no lock. Only where there is a queue is there a mutex
 //! around it, and the number of waiters changes under that mutex alone. So "nobody waits" and "no
 //! permit is free" are never judged apart: the last permit cannot come back unseen while somebody is
-//! joining the queue. `tests/in_flight_loom.rs` explores every interleaving of that.
+//! joining the queue. `tests/in_flight_loom.rs` walks the interleavings of that.
 //!
 //! A permit that is released goes straight to the longest waiter. It is never free in between, so no
 //! newcomer overtakes, and a permit granted stays within the limit.

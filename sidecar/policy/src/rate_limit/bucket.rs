@@ -67,7 +67,7 @@ impl Bucket {
             if seen.owner != owner || seen.pending {
                 return None;
             }
-            let Ok(tat) = quota.debit(seen.tat, now) else { return Some(Err(seen)) };
+            let Some(tat) = quota.debit(seen.tat, now) else { return Some(Err(seen)) };
             let new = Contents { tat, ..seen };
             match self.0.compare_exchange_weak(word, new.pack(), SeqCst, SeqCst) {
                 Ok(_) => return Some(Ok(new)),

@@ -31,16 +31,9 @@ impl Quota {
         Self { interval, tolerance: tolerance.min(LONGEST - LONGEST % interval) }
     }
 
-    /// Takes one request from the bucket `tat` at `now`: the TAT afterwards.
-    ///
-    /// # Errors
-    ///
-    /// When the bucket is empty: the nanoseconds until it is not, never zero.
-    pub(super) fn debit(&self, tat: u64, now: u64) -> Result<u64, u64> {
-        match self.wait(tat, now) {
-            0 => Ok(tat.max(now).saturating_add(self.interval)),
-            wait => Err(wait),
-        }
+    /// Takes one request from the bucket `tat` at `now`: the TAT afterwards, or `None` when it is empty.
+    pub(super) fn debit(&self, tat: u64, now: u64) -> Option<u64> {
+        (self.wait(tat, now) == 0).then(|| tat.max(now).saturating_add(self.interval))
     }
 
     /// Nanoseconds until a request passes; zero when it passes now.
@@ -60,10 +53,11 @@ impl Quota {
     /// `after` is the TAT that debit left behind; `refunds` is how many others have been given back to
     /// the bucket since.
     ///
-    /// A bucket that is full lets tokens run over. Giving back the token of a request A is exact only
-    /// if, without A, no token would have run over since: not at any later debit, so not before now.
-    /// Without A and the refunds since, the TAT has been at least `after - (refunds + 1) * interval`
-    /// all along; what of A's interval lies behind now may have run over, and stays spent.
+    /// A full bucket lets tokens run over. So giving one back is exact only if it would not have run
+    /// over since. The debit is the interval of the TAT that ends at `after`; each refund since may have
+    /// moved it one interval down. What of it is still ahead of now was ahead of every debit since, so
+    /// each found the bucket less than full and would have found this much more in it. What lies behind
+    /// now may have run over, and stays spent.
     pub(super) fn refundable(&self, after: u64, refunds: u32, now: u64) -> u64 {
         let shift = self.interval.saturating_mul(u64::from(refunds));
         let after = after.saturating_sub(shift);

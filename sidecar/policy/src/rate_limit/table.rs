@@ -6,12 +6,13 @@
 //! place within its reach shares one overflow bucket with all others in that position: strict for
 //! them, and harmless for the known ones.
 //!
-//! Each key may be in either of two groups of places and goes to the emptier one. Of two choices taken
-//! so, all but a few in a hundred places fill before the first key has to share; with one long run of
-//! places it would be half of them (Azar et al., "Balanced allocations").
+//! Each key may be in either of two groups of places and goes to the emptier one. With two choices,
+//! four fifths of the places fill before any key has to share, and at nine tenths it is one key in a
+//! hundred; with one run of as many places it would be one in thirty (Azar et al., "Balanced
+//! allocations").
 //!
 //! Places come in segments that are allocated when first touched, so a limit that sees a few callers
-//! pays for a few kilobytes.
+//! pays for a few of them.
 
 use std::{
     hint,
