@@ -13,6 +13,7 @@ mod accept;
 mod admit;
 mod attempt;
 mod connection;
+mod connections;
 mod exchange;
 mod fields;
 mod forward;

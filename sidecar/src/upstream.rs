@@ -41,6 +41,8 @@ pub(crate) struct Upstream {
     balancer: Balancer,
     /// Connections opened since the start.
     pub(crate) connections_opened: AtomicU64,
+    /// Connections that said something while idle since the start, which no upstream should.
+    pub(crate) unexpected_data: AtomicU64,
     /// Failed look-ups since the start.
     pub(crate) resolve_failures: AtomicU64,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Upstream {
 /// One address of an upstream.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
+    /// Its own in this process.
+    pub(crate) id: u64,
     /// The address, or `unix:` and the path.
     pub(crate) name: String,
     /// What Pingora's connector needs to know.
@@ -80,6 +84,7 @@ impl Upstream {
             endpoints: ArcSwap::from_pointee(Vec::new()),
             balancer: Balancer::new(settings.balance),
             connections_opened: AtomicU64::new(0),
+            unexpected_data: AtomicU64::new(0),
             resolve_failures: AtomicU64::new(0),
         };
         let mut known = Vec::new();
@@ -147,7 +152,8 @@ impl Upstream {
             Protocol::H2 => peer.options.set_http_version(2, 2),
         }
         peer.options.max_h2_streams = H2_STREAMS_PER_CONNECTION;
-        Endpoint { name, peer, in_flight: AtomicU32::new(0) }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: AtomicU32::new(0) }
     }
 }
 

@@ -4,18 +4,16 @@
 //! again when nothing can have happened yet: the request is safe to repeat, has no body, and no byte
 //! of an answer was seen. Retries of real failures are another matter and not made here.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use http::Method;
-use pingora::{
-    ErrorType::ConnectTimedout, connectors::http::Connector, http::RequestHeader,
-    protocols::http::ServerSession,
-};
+use pingora::{ErrorType::ConnectTimedout, http::RequestHeader, protocols::http::ServerSession};
 use tokio::time::timeout_at;
 use weir_policy::Breaker;
 
 use super::{
     admit,
+    connections::Connections,
     exchange::Exchange,
     forward,
     pump::{Finished, Pump, UpstreamSession, body_too_large, upstream_stop},
@@ -38,16 +36,17 @@ pub(super) async fn forward(
     let repeatable = !has_body && is_safe(&session.req_header().method);
     let endpoint = pick(exchange, route)?;
     exchange.at_endpoint(Arc::clone(&endpoint));
-    let connector = Arc::clone(&exchange.worker.connectors[route.upstream.index]);
+    let connections = Arc::clone(&exchange.worker.connections[route.upstream.index]);
     let mut stale = 0;
     loop {
         let header =
             forward::request(exchange, session.req_header(), has_body, route.upstream.protocol);
         let header = header.map_err(Stop::Refused)?;
         exchange.forwarded_at = clock::now();
-        let (mut upstream, reused) = connect(exchange, route, &endpoint, &connector).await?;
+        let (mut upstream, reused) = connect(exchange, route, &endpoint, &connections).await?;
         let ended = run(exchange, route, session, &mut upstream, header, has_body).await;
-        put_back(route, &endpoint, &connector, upstream, &ended).await;
+        let whole = matches!(ended, Ok(Finished { request_complete: true }));
+        connections.put_back(&endpoint, upstream, whole).await;
         let untouched = exchange.header_at.is_none() && session.response_written().is_none();
         match ended {
             Err(Stop::Upstream(Refusal { reason: Reason::UpstreamReset, .. }))
@@ -123,7 +122,7 @@ async fn connect(
     exchange: &Exchange,
     route: &Route,
     endpoint: &Endpoint,
-    connector: &Connector,
+    connections: &Connections,
 ) -> Result<(UpstreamSession, bool), Stop> {
     let now = clock::now();
     let until = (now + route.timeout.connect).min(exchange.deadline.at);
@@ -137,7 +136,7 @@ async fn connect(
         }
         Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, detail))
     };
-    match timeout_at(clock::instant(until), connector.get_http_session(&endpoint.peer)).await {
+    match timeout_at(clock::instant(until), connections.get(endpoint)).await {
         Err(_) => Err(timed_out()),
         Ok(Err(error)) if *error.etype() == ConnectTimedout => Err(timed_out()),
         Ok(Err(error)) => {
@@ -145,29 +144,7 @@ async fn connect(
                 refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
             Err(Stop::Upstream(failed.input("error", error.root_cause())))
         }
-        Ok(Ok((session, reused))) => {
-            if !reused {
-                route.upstream.connections_opened.fetch_add(1, Relaxed);
-            }
-            Ok((session, reused))
-        }
-    }
-}
-
-/// An h1 connection goes back when both messages are whole; an h2 one always does, because dropping
-/// the stream resets the stream and nothing else.
-async fn put_back(
-    route: &Route,
-    endpoint: &Endpoint,
-    connector: &Connector,
-    upstream: UpstreamSession,
-    ended: &Result<Finished, Stop>,
-) {
-    let whole = matches!(ended, Ok(Finished { request_complete: true }));
-    if whole || matches!(upstream, UpstreamSession::H2(_)) {
-        connector
-            .release_http_session(upstream, &endpoint.peer, Some(route.upstream.keepalive))
-            .await;
+        Ok(Ok(connected)) => Ok(connected),
     }
 }
 

@@ -183,12 +183,17 @@ impl<'a> Pump<'a> {
     }
 
     async fn write_up(&mut self, body: Bytes) -> Result<(), Stop> {
-        let until = clock::instant(self.latest(clock::now() + self.route.timeout.idle));
+        let idle = clock::now() + self.route.timeout.idle;
+        let until = self.latest(idle);
         let UpstreamSession::H1(upstream) = &mut self.upstream else { return Ok(()) };
         let written = tokio::select! {
             biased;
             written = upstream.write_body(&body) => written,
-            () = sleep_until(until) => return Err(self.overdue(Due::Idle)),
+            () = sleep_until(clock::instant(until)) => {
+                // The client has sent; it is the upstream that does not take it.
+                self.upload = Upload::Abandoned;
+                return Err(self.overdue(if until < idle { Due::Total } else { Due::Idle }));
+            }
         };
         match written {
             // The upstream may have answered and closed without reading on; its answer comes first.

@@ -5,40 +5,32 @@
 
 use std::{fmt, hash::BuildHasher, net::IpAddr, sync::Arc};
 
-use pingora::connectors::{ConnectorOptions, http::Connector};
 use tokio_util::sync::CancellationToken;
 
+use super::connections::Connections;
 use crate::{observe::ledger::Page, plan::Plan, shared::Shared};
-
-/// Idle upstream connections that a worker keeps, over all upstreams.
-const POOLED: usize = 1024;
 
 /// One thread's share of the work.
 pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     /// By [`crate::upstream::Upstream::index`].
-    pub(crate) connectors: Vec<Arc<Connector>>,
+    pub(super) connections: Vec<Arc<Connections>>,
     /// Children of the shared tokens: waiting on them takes no lock that two workers share.
     pub(crate) draining: CancellationToken,
     pub(crate) closing: CancellationToken,
 }
 
 impl Worker {
-    /// To be made on the worker's own runtime.
+    /// On the worker's own runtime, where its connections are looked after.
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
-        let plain = Arc::new(Connector::new(Some(ConnectorOptions::new(POOLED))));
-        let connectors = shared.plan.upstreams.iter().map(|upstream| {
-            let Some(ca) = upstream.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else {
-                return Arc::clone(&plain);
-            };
-            let mut options = ConnectorOptions::new(POOLED);
-            options.ca_file = Some(ca.display().to_string());
-            Arc::new(Connector::new(Some(options)))
-        });
+        let connections = Connections::of(&shared.plan.upstreams);
+        for connections in &connections {
+            tokio::spawn(Arc::clone(connections).sweep());
+        }
         Self {
             index,
-            connectors: connectors.collect(),
+            connections,
             draining: shared.draining.child_token(),
             closing: shared.closing.child_token(),
             shared,

@@ -1,0 +1,178 @@
+//! A worker's connections to one upstream.
+//!
+//! Idle h1 connections are kept here and not in Pingora's pool, which starts a task for each
+//! connection that it takes back and wakes it when it gives one out. Here an idle connection is a
+//! value in a list: it is asked, without waiting, whether it has ended when it is taken, and once a
+//! second so that an upstream's FIN and our own `keepalive` close it. h2 connections are shared by
+//! many streams, which Pingora's connector does well.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use pingora::{
+    connectors::{ConnectorOptions, TransportConnector, http::Connector},
+    protocols::{Stream, http::v1::client::HttpSession as H1Session},
+};
+use tokio::{io::AsyncReadExt, task::unconstrained, time};
+use weir_config::Protocol;
+use weir_policy::Time;
+
+use super::pump::UpstreamSession;
+use crate::{
+    clock,
+    upstream::{Endpoint, Upstream},
+};
+
+/// Idle connections that a worker keeps for an endpoint.
+const KEPT: usize = 256;
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How a worker reaches an upstream.
+pub(super) struct Connections {
+    upstream: Arc<Upstream>,
+    transport: Transport,
+}
+
+enum Transport {
+    H1 { connector: Arc<TransportConnector>, idle: Mutex<HashMap<u64, Vec<Idle>>> },
+    H2(Box<Connector>),
+}
+
+struct Idle {
+    stream: Stream,
+    since: Time,
+}
+
+impl Connections {
+    /// To the upstreams of a worker, by [`Upstream::index`].
+    pub(super) fn of(upstreams: &[Arc<Upstream>]) -> Vec<Arc<Self>> {
+        // Each connector holds the system's authorities; those without authorities of their own share.
+        let plain = Arc::new(TransportConnector::new(Some(options(None))));
+        upstreams.iter().map(|upstream| Arc::new(Self::new(upstream, &plain))).collect()
+    }
+
+    fn new(upstream: &Arc<Upstream>, plain: &Arc<TransportConnector>) -> Self {
+        let ca = upstream.tls.as_ref().and_then(|tls| tls.ca.as_deref());
+        let transport = match upstream.protocol {
+            Protocol::H1 => {
+                let own = || Arc::new(TransportConnector::new(Some(options(ca))));
+                let connector = if ca.is_some() { own() } else { Arc::clone(plain) };
+                Transport::H1 { connector, idle: Mutex::default() }
+            }
+            Protocol::H2 => Transport::H2(Box::new(Connector::new(Some(options(ca))))),
+        };
+        Self { upstream: Arc::clone(upstream), transport }
+    }
+
+    /// A session on an idle connection where there is one (`true`), or on a new one.
+    pub(super) async fn get(
+        &self,
+        endpoint: &Endpoint,
+    ) -> pingora::Result<(UpstreamSession, bool)> {
+        let (session, reused) = match &self.transport {
+            Transport::H1 { connector, idle } => match self.take(idle, endpoint) {
+                Some(stream) => (UpstreamSession::H1(H1Session::new(stream)), true),
+                None => {
+                    let stream = connector.new_stream(&endpoint.peer).await?;
+                    (UpstreamSession::H1(H1Session::new(stream)), false)
+                }
+            },
+            Transport::H2(connector) => connector.get_http_session(&endpoint.peer).await?,
+        };
+        if !reused {
+            self.upstream.connections_opened.fetch_add(1, Relaxed);
+        }
+        Ok((session, reused))
+    }
+
+    /// Takes a session back. An h1 connection goes on when both messages were `whole`; an h2 one
+    /// always does, because dropping a stream resets the stream and nothing else.
+    pub(super) async fn put_back(
+        &self,
+        endpoint: &Endpoint,
+        session: UpstreamSession,
+        whole: bool,
+    ) {
+        match (&self.transport, session) {
+            (Transport::H1 { idle, .. }, UpstreamSession::H1(mut session)) if whole => {
+                session.respect_keepalive();
+                let Some(stream) = session.reuse().await else { return };
+                let mut idle = lock(idle);
+                let kept = idle.entry(endpoint.id).or_default();
+                if kept.len() < KEPT {
+                    kept.push(Idle { stream, since: clock::now() });
+                }
+            }
+            (Transport::H2(connector), session @ UpstreamSession::H2(_)) => {
+                connector
+                    .release_http_session(session, &endpoint.peer, Some(self.upstream.keepalive))
+                    .await;
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes what has been idle for too long or has ended, for ever.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        let Transport::H1 { idle, .. } = &self.transport else { return };
+        let mut ticks = time::interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            let now = clock::now();
+            lock(idle).retain(|_, kept| {
+                kept.retain_mut(|idle| self.is_usable(idle, now));
+                !kept.is_empty()
+            });
+        }
+    }
+
+    /// The connection that was used last: the others may grow old and go.
+    fn take(&self, idle: &Mutex<HashMap<u64, Vec<Idle>>>, endpoint: &Endpoint) -> Option<Stream> {
+        let now = clock::now();
+        let mut idle = lock(idle);
+        let kept = idle.get_mut(&endpoint.id)?;
+        while let Some(mut last) = kept.pop() {
+            if self.is_usable(&mut last, now) {
+                return Some(last.stream);
+            }
+        }
+        None
+    }
+
+    fn is_usable(&self, idle: &mut Idle, now: Time) -> bool {
+        if now.since(idle.since) >= self.upstream.keepalive {
+            return false;
+        }
+        // Whatever there is to read is an end, an error, or an answer that nobody asked for.
+        match unconstrained(idle.stream.read(&mut [0])).now_or_never() {
+            None => true,
+            Some(Ok(1..)) => {
+                self.upstream.unexpected_data.fetch_add(1, Relaxed);
+                false
+            }
+            Some(Ok(0) | Err(_)) => false,
+        }
+    }
+}
+
+fn options(ca: Option<&Path>) -> ConnectorOptions {
+    let mut options = ConnectorOptions::new(KEPT);
+    options.ca_file = ca.map(|ca| ca.display().to_string());
+    options
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").field("upstream", &self.upstream.name).finish_non_exhaustive()
+    }
+}
