@@ -1,0 +1,154 @@
+//! The script over HTTP/1.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+
+use super::{InFlight, Script, Seen, Step};
+
+/// Serves a connection until a script or the other side ends it.
+pub(super) async fn serve(socket: TcpStream, script: Script, seen: Arc<Seen>) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let mut wire = Wire { socket, unread: BytesMut::new() };
+    loop {
+        let head = wire.head().await?;
+        let request = InFlight::begin(&seen);
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        for step in script(path) {
+            match step {
+                Step::Read => request.whole(wire.body(&head).await?),
+                Step::Reset => return wire.socket.set_zero_linger(),
+                Step::Close => {
+                    wire.socket.shutdown().await?;
+                    return wire.left().await;
+                }
+                step => wire.take(step).await?,
+            }
+        }
+    }
+}
+
+/// A socket and what was read of it too early.
+struct Wire {
+    socket: TcpStream,
+    unread: BytesMut,
+}
+
+impl Wire {
+    async fn take(&mut self, step: Step) -> io::Result<()> {
+        match step {
+            Step::Wait(time) => self.unless_left(time).await,
+            Step::Head(status, length) => {
+                let head =
+                    format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {length}\r\n\r\n");
+                self.socket.write_all(head.as_bytes()).await
+            }
+            Step::Body(length) => self.socket.write_all(&vec![b'x'; length]).await,
+            Step::Echo(length) => self.echo(length).await,
+            Step::Raw(bytes) => self.socket.write_all(&bytes).await,
+            Step::Drip(pause) => self.drip(b"x", pause).await,
+            Step::DripHeader(pause) => {
+                self.socket.write_all(b"HTTP/1.1 200 OK\r\nx-").await?;
+                self.drip(b".", pause).await
+            }
+            Step::Freeze => std::future::pending().await,
+            Step::Silence | Step::Read | Step::Reset | Step::Close => self.left().await,
+        }
+    }
+
+    async fn echo(&mut self, mut left: usize) -> io::Result<()> {
+        while left > 0 {
+            if self.unread.is_empty() {
+                self.fill().await?;
+            }
+            let piece = self.unread.split();
+            left = left.saturating_sub(piece.len());
+            self.socket.write_all(&piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn drip(&mut self, byte: &[u8], pause: Duration) -> io::Result<()> {
+        loop {
+            self.socket.write_all(byte).await?;
+            self.unless_left(pause).await?;
+        }
+    }
+
+    /// Waits; an error when the other side leaves meanwhile.
+    async fn unless_left(&mut self, time: Duration) -> io::Result<()> {
+        tokio::select! {
+            () = sleep(time) => Ok(()),
+            left = self.left() => left,
+        }
+    }
+
+    /// Reads until the other side leaves; always an error.
+    async fn left(&mut self) -> io::Result<()> {
+        loop {
+            self.fill().await?;
+        }
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        match self.socket.read_buf(&mut self.unread).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Up to and with the next `end`.
+    async fn until(&mut self, end: &[u8]) -> io::Result<BytesMut> {
+        loop {
+            if let Some(at) = self.unread.windows(end.len()).position(|window| window == end) {
+                return Ok(self.unread.split_to(at + end.len()));
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn exactly(&mut self, length: usize) -> io::Result<BytesMut> {
+        while self.unread.len() < length {
+            self.fill().await?;
+        }
+        Ok(self.unread.split_to(length))
+    }
+
+    async fn head(&mut self) -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&self.until(b"\r\n\r\n").await?).into_owned())
+    }
+
+    async fn body(&mut self, head: &str) -> io::Result<Vec<u8>> {
+        if let Some(length) = field(head, "content-length") {
+            let length = length.parse().map_err(io::Error::other)?;
+            return Ok(self.exactly(length).await?.to_vec());
+        }
+        let mut body = Vec::new();
+        while field(head, "transfer-encoding").is_some() {
+            let line = self.until(b"\r\n").await?;
+            let size = String::from_utf8_lossy(&line);
+            let size = size.trim_end().split(';').next().unwrap_or_default();
+            let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
+            if size == 0 {
+                while self.until(b"\r\n").await?.len() > 2 {}
+                break;
+            }
+            body.extend_from_slice(&self.exactly(size).await?);
+            self.exactly(2).await?.advance(2);
+        }
+        Ok(body)
+    }
+}
+
+/// The value of a field, whose name is in small letters.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

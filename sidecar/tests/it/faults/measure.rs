@@ -1,0 +1,31 @@
+//! How close to the deadline the end comes, measured by hand:
+//! `cargo test -p weir --test it -- --ignored --nocapture measure_deadlines`
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    RUNTIME,
+    deadlines::{TOTAL, ask_all, before_both},
+};
+
+/// How often each cell of the table is measured.
+const ROUNDS: usize = 40;
+
+#[test]
+#[ignore = "measures; run by hand"]
+fn measure_deadlines() {
+    let (weir, backends) = before_both("timeout: { total: 500ms }, breaker: { mode: disabled }");
+    let mut offsets: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        for (what, _, answer) in RUNTIME.block_on(ask_all(&weir)) {
+            offsets.entry(what).or_default().push(answer.took.saturating_sub(TOTAL));
+        }
+    }
+    println!("{:<40} {:>9} {:>9}  (ms after {TOTAL:?}, {ROUNDS} rounds)", "", "median", "max");
+    for (what, mut offsets) in offsets {
+        offsets.sort();
+        let ms = |offset: Duration| offset.as_secs_f64() * 1e3;
+        println!("{what:<40} {:>9.2} {:>9.2}", ms(offsets[ROUNDS / 2]), ms(offsets[ROUNDS - 1]));
+    }
+    drop(backends);
+}
