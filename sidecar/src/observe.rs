@@ -3,3 +3,4 @@
 pub(crate) mod explain;
 pub(crate) mod histogram;
 pub(crate) mod ledger;
+pub(crate) mod metrics;

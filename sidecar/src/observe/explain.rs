@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::reason::Reason;
 
 /// How many refusals each worker remembers.
-const REMEMBERED: usize = 4096;
+pub(crate) const REMEMBERED: usize = 4096;
 
 /// The rings of all workers.
 #[derive(Debug)]
@@ -89,6 +89,11 @@ impl Explain {
             prefix: (0..4).map(letter).collect(),
             rings: (0..workers).map(|_| Ring::default()).collect(),
         }
+    }
+
+    /// What the ids of this process begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The next id of a worker.

@@ -1,0 +1,184 @@
+//! Requests: the ledger, as one scrape sees it.
+//!
+//! All families here come from one reading of the ledger, so that
+//! `received = forwarded + rejected + cancelled + in flight` holds among the numbers of one answer.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+};
+
+use super::family::{Labels, counters, gauges};
+use crate::{
+    observe::ledger::{RouteTotals, Totals},
+    plan::Plan,
+    reason::Reason,
+    shared::Shared,
+};
+
+/// The route of requests that never had one.
+const UNROUTED: &str = "-";
+
+/// The classes of status codes, in the order of [`RouteTotals::statuses`].
+const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+#[derive(Debug)]
+pub(super) struct Requests(pub(super) Arc<Shared>);
+
+/// A row of the ledger and whose it is.
+struct Row<'a> {
+    listener: &'a str,
+    route: &'a str,
+    totals: &'a RouteTotals,
+}
+
+impl Collector for Requests {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let totals = self.0.ledger.totals();
+        let rows = rows(&self.0.plan, &totals);
+        listeners(&mut encoder, &self.0.plan, &totals)?;
+        ended(&mut encoder, &rows)?;
+        answered(&mut encoder, &rows)?;
+        shadowed(&mut encoder, &rows)?;
+        durations(&mut encoder, &rows)
+    }
+}
+
+fn rows<'a>(plan: &'a Plan, totals: &'a Totals) -> Vec<Row<'a>> {
+    let routed =
+        plan.routes.iter().map(|route| (&route.listener, route.name.as_str(), route.index));
+    let unrouted =
+        plan.listeners.iter().map(|listener| (&listener.name, UNROUTED, listener.unrouted));
+    let row = |(listener, route, index): (&'a String, &'a str, usize)| Row {
+        listener,
+        route,
+        totals: &totals.routes[index],
+    };
+    routed.chain(unrouted).map(row).collect()
+}
+
+fn listeners(encoder: &mut DescriptorEncoder<'_>, plan: &Plan, totals: &Totals) -> fmt::Result {
+    let of_each = || {
+        plan.listeners.iter().map(|listener| {
+            ([("listener", listener.name.as_str())], &totals.listeners[listener.index])
+        })
+    };
+    counters(
+        encoder,
+        "weir_requests_received",
+        "Requests that have begun: the first byte over HTTP/1.1, a stream over HTTP/2.",
+        of_each().map(|(labels, totals)| (labels, totals.received)),
+    )?;
+    gauges(
+        encoder,
+        "weir_requests_in_flight",
+        "Requests that have begun and not ended.",
+        of_each().map(|(labels, totals)| (labels, totals.in_flight)),
+    )?;
+    gauges(
+        encoder,
+        "http_server_active_requests",
+        "Requests that have begun and not ended, by their name in OpenTelemetry.",
+        of_each().map(|(labels, totals)| (labels, totals.in_flight)),
+    )
+}
+
+fn ended(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    counters(
+        encoder,
+        "weir_requests",
+        "Requests that have ended, by how and why.",
+        rows.iter().flat_map(|row| {
+            Reason::ALL.iter().filter(|reason| row.shows(**reason)).map(|reason| {
+                let why = [("class", reason.class().word()), ("reason", reason.word())];
+                ((row.labels(), why), row.totals.ended[reason.index()])
+            })
+        }),
+    )
+}
+
+fn answered(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    counters(
+        encoder,
+        "weir_responses",
+        "Answers sent, by the class of their status.",
+        rows.iter().flat_map(|row| {
+            CODES
+                .iter()
+                .zip(row.totals.statuses)
+                .map(|(code, count)| ((row.labels(), [("code", *code)]), count))
+        }),
+    )
+}
+
+fn shadowed(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    counters(
+        encoder,
+        "weir_shadow_refusals",
+        "Requests that a policy in shadow mode would have refused.",
+        rows.iter().flat_map(|row| {
+            let counted = |reason: &&Reason| {
+                let policy = matches!(
+                    reason,
+                    Reason::RateLimited | Reason::BreakerOpen | Reason::Overloaded
+                );
+                policy && row.is_routed() || row.totals.shadowed[reason.index()] > 0
+            };
+            Reason::ALL.iter().filter(counted).map(|reason| {
+                ((row.labels(), [("reason", reason.word())]), row.totals.shadowed[reason.index()])
+            })
+        }),
+    )
+}
+
+fn durations(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "http_server_request_duration_seconds",
+        "From a request's first byte to its end, in seconds.",
+        None,
+        MetricType::Histogram,
+    )?;
+    for row in rows {
+        let durations = &row.totals.durations;
+        let buckets: Vec<_> = durations.buckets().collect();
+        let labels = [("listener", row.listener), ("http_route", row.route)];
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+            durations.sum_seconds(),
+            durations.count(),
+            &buckets,
+            None,
+        )?;
+    }
+    Ok(())
+}
+
+impl Row<'_> {
+    fn labels(&self) -> Labels<'_, 2> {
+        [("listener", self.listener), ("route", self.route)]
+    }
+
+    fn is_routed(&self) -> bool {
+        self.route != UNROUTED
+    }
+
+    /// A zero is shown where the reason can come up, so that a rate starts with its first event; a
+    /// count is shown wherever it stands, so that the sum is whole.
+    fn shows(&self, reason: Reason) -> bool {
+        let before_a_route = match reason {
+            Reason::MethodNotAllowed
+            | Reason::UriTooLong
+            | Reason::HeaderTooLarge
+            | Reason::NoRoute => true,
+            Reason::BadRequest
+            | Reason::RequestTimeout
+            | Reason::Internal
+            | Reason::ClientCancel
+            | Reason::ClientSlow => return true,
+            _ => false,
+        };
+        before_a_route != self.is_routed() || self.totals.ended[reason.index()] > 0
+    }
+}

@@ -1,0 +1,62 @@
+//! Upstreams: what their endpoints are working on, and what reaching them took.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+
+use super::family::{counters, gauges};
+use crate::{
+    shared::Shared,
+    upstream::{Endpoint, Upstream},
+};
+
+#[derive(Debug)]
+pub(super) struct Upstreams(pub(super) Arc<Shared>);
+
+impl Collector for Upstreams {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let in_flight = self.0.plan.upstreams.iter().flat_map(|upstream| {
+            let endpoints = upstream.endpoints();
+            let sample = |endpoint: &Arc<Endpoint>| {
+                let labels =
+                    [("upstream", upstream.name.clone()), ("endpoint", endpoint.name.clone())];
+                (labels, endpoint.in_flight.load(Relaxed))
+            };
+            endpoints.iter().map(sample).collect::<Vec<_>>()
+        });
+        gauges(
+            &mut encoder,
+            "weir_upstream_in_flight",
+            "Requests that an endpoint is working on.",
+            in_flight,
+        )?;
+        counters(
+            &mut encoder,
+            "weir_upstream_connections_opened",
+            "Connections opened to an upstream.",
+            self.of_each(|upstream| upstream.connections_opened.load(Relaxed)),
+        )?;
+        counters(
+            &mut encoder,
+            "weir_upstream_resolve_failures",
+            "Failed look-ups of an upstream's names.",
+            self.of_each(|upstream| upstream.resolve_failures.load(Relaxed)),
+        )
+    }
+}
+
+impl Upstreams {
+    fn of_each(
+        &self,
+        value: fn(&Upstream) -> u64,
+    ) -> impl Iterator<Item = ([(&'static str, &str); 1], u64)> {
+        self.0
+            .plan
+            .upstreams
+            .iter()
+            .map(move |upstream| ([("upstream", upstream.name.as_str())], value(upstream)))
+    }
+}
