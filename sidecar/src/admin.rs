@@ -1,31 +1,91 @@
 //! The operator's own listener.
-use crate::{lifecycle::Readiness, shared::Shared};
-use std::{io, net::SocketAddr, sync::Arc};
-#[derive(Debug, Clone)]
+//!
+//! It lives on a thread and a runtime of its own, so that it answers while every worker is busy: that
+//! is when it is needed. It only reads what the workers share, and does not take a lock that a request
+//! waits for. Its clients are bounded in number and in time; see [`patience`].
+
+mod config;
+mod drain;
+mod explain;
+mod guard;
+mod index;
+mod metrics;
+mod patience;
+mod probes;
+mod problem;
+mod upstreams;
+
+use std::{
+    io,
+    net::{self, SocketAddr},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{net::TcpListener, runtime, sync::Semaphore, time};
+
+use self::{guard::Guard, patience::Patient};
+use crate::{lifecycle::Readiness, observe::metrics::Metrics, shared::Shared};
+
+/// Connections open at once on one address; further ones wait to be accepted.
+const CONNECTIONS: usize = 64;
+
+/// Bytes of a request's header, and of its body.
+const REQUEST_BYTES: usize = 64 * 1024;
+
+/// How long accepting rests when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where it listens.
+#[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     pub(crate) admin: SocketAddr,
     pub(crate) health: Option<SocketAddr>,
 }
+
+/// Why it does not listen.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for the admin API")]
 pub(crate) struct BindError {
     address: SocketAddr,
     source: io::Error,
 }
+
+/// Sockets that listen and are not served yet.
 pub(crate) struct Sockets {
-    admin: std::net::TcpListener,
-    health: Option<std::net::TcpListener>,
+    admin: net::TcpListener,
+    health: Option<net::TcpListener>,
     at: Addresses,
 }
+
+/// What the endpoints speak of.
+#[derive(Debug)]
+struct Admin {
+    shared: Arc<Shared>,
+    readiness: Arc<Readiness>,
+    metrics: Metrics,
+    /// The configuration as YAML, every default included.
+    config: String,
+}
+
 impl Sockets {
     pub(crate) fn addresses(&self) -> Addresses {
         self.at.clone()
     }
 }
+
+/// Binds the admin address, and the health address where there is one.
+///
+/// # Errors
+/// When an address is taken or not ours.
 pub(crate) fn bind(settings: &weir_config::Admin) -> Result<Sockets, BindError> {
     let listen = |address: SocketAddr| {
         let failed = |source| BindError { address, source };
-        let socket = std::net::TcpListener::bind(address).map_err(failed)?;
+        let socket = net::TcpListener::bind(address).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let at = socket.local_addr().map_err(failed)?;
         Ok((socket, at))
@@ -35,11 +95,90 @@ pub(crate) fn bind(settings: &weir_config::Admin) -> Result<Sockets, BindError> 
     let at = Addresses { admin: at, health: health.as_ref().map(|(_, at)| *at) };
     Ok(Sockets { admin, health: health.map(|(socket, _)| socket), at })
 }
+
+/// Serves on a thread of its own until the process ends.
+///
+/// # Errors
+/// When the system refuses the thread or its runtime.
 pub(crate) fn start(
-    _: Sockets,
-    _: &weir_config::Config,
-    _: Arc<Shared>,
-    _: Arc<Readiness>,
+    sockets: Sockets,
+    config: &weir_config::Config,
+    shared: Arc<Shared>,
+    readiness: Arc<Readiness>,
 ) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let guard = Guard::new(sockets.at.admin, config.admin.token.clone());
+    let admin = Arc::new(Admin {
+        metrics: Metrics::new(&shared, &readiness),
+        config: weir_config::show(config),
+        shared,
+        readiness,
+    });
+    let (listener, health) = {
+        let _context = runtime.enter();
+        let health = sockets.health.map(TcpListener::from_std).transpose()?;
+        (TcpListener::from_std(sockets.admin)?, health)
+    };
+    thread::Builder::new().name("weir-admin".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            if let Some(health) = health {
+                tokio::spawn(serve(health, probing(Arc::clone(&admin))));
+            }
+            serve(listener, everything(admin, guard)).await;
+        });
+    })?;
     Ok(())
+}
+
+/// What the admin address serves.
+fn everything(admin: Arc<Admin>, guard: Guard) -> Router {
+    Router::new()
+        .merge(index::routes())
+        .merge(probes::routes())
+        .merge(metrics::routes())
+        .merge(config::routes())
+        .merge(upstreams::routes())
+        .merge(explain::routes())
+        .merge(drain::routes())
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
+        .with_state(admin)
+}
+
+/// What the health address serves: what an orchestrator asks, and nothing to change.
+fn probing(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .merge(probes::routes())
+        .merge(metrics::routes())
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(admin)
+}
+
+async fn serve(listener: TcpListener, app: Router) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "the admin API cannot accept a connection");
+                time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(app.clone());
+        tokio::spawn(async move {
+            let served = http1::Builder::new()
+                .header_read_timeout(None)
+                .max_buf_size(REQUEST_BYTES)
+                .serve_connection(TokioIo::new(Patient::new(socket)), service);
+            if let Err(error) = served.await {
+                tracing::debug!(%error, "a client of the admin API");
+            }
+            drop(place);
+        });
+    }
 }

@@ -1,0 +1,101 @@
+//! Who may use the admin address.
+//!
+//! Three guards, each against another caller. A token, where one is set, against whoever can reach
+//! the address. The `Host` field on a loopback address, against pages in a browser on this machine
+//! whose own name has been made to resolve to it (DNS rebinding): such a page sends its name. And
+//! `Origin` on whatever changes something, against pages that post across sites.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use subtle::ConstantTimeEq;
+use weir_config::Secret;
+
+use super::problem::Problem;
+
+/// What a request has to show.
+#[derive(Debug)]
+pub(super) struct Guard {
+    bound: IpAddr,
+    token: Option<Secret>,
+}
+
+/// Lets a request through, or says why not.
+pub(super) async fn check(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match guard.admit(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Guard {
+    /// For an API that listens at `bound`.
+    pub(super) fn new(bound: SocketAddr, token: Option<Secret>) -> Self {
+        Self { bound: bound.ip().to_canonical(), token }
+    }
+
+    fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+        let host = uri.authority().map(Authority::as_str).or(host);
+        if self.bound.is_loopback() && !host.is_none_or(|host| self.is_local(host)) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "the Host field names another host, as after DNS rebinding; \
+                 ask localhost or the address that the admin API listens on",
+            ));
+        }
+        if let Some(token) = &self.token
+            && !carries(headers, token)
+        {
+            let detail = "send `Authorization: Bearer` with the token from admin.token";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, detail)
+                .with(header::WWW_AUTHENTICATE, "Bearer realm=\"weir\""));
+        }
+        let origin = headers.get(header::ORIGIN);
+        if !method.is_safe() && origin.is_some_and(|origin| !same(origin.as_bytes(), host)) {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "the Origin field names another site, and only this one may change something",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a `Host` is a name of this machine for itself, or the address that is bound.
+    fn is_local(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else { return false };
+        let host = authority.host();
+        if host.eq_ignore_ascii_case("localhost") {
+            return true;
+        }
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|address| address.is_loopback() || address.to_canonical() == self.bound)
+    }
+}
+
+/// Compares in a time that does not tell how much of a token was right.
+fn carries(headers: &HeaderMap, token: &Secret) -> bool {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return false };
+    let Some((scheme, sent)) = value.as_bytes().split_at_checked("Bearer ".len()) else {
+        return false;
+    };
+    scheme.eq_ignore_ascii_case(b"Bearer ") && sent.ct_eq(token.expose().as_bytes()).into()
+}
+
+/// Whether an `Origin` is the site that a `Host` names. The scheme may differ: TLS may end before us.
+fn same(origin: &[u8], host: Option<&str>) -> bool {
+    let site = std::str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+    site.zip(host).is_some_and(|((_, site), host)| site.eq_ignore_ascii_case(host))
+}
