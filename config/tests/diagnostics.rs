@@ -193,6 +193,7 @@ fn listeners() {
             "routes: [{ upstream: app }, { upstream: app }]",
             "routes:\n  - { name: a, upstream: app }\n  - { name: a, upstream: app }",
             "routes:\n  - { upstream: app, breaker: { consecutive: 1, name: b } }\n  - { name: b, upstream: app }",
+            "routes:\n  - { upstream: app, timeout: &t { total: 5 } }\n  - { upstream: app, name: b, timeout: *t }",
             "routes: [app]",
             "routes: [{}]",
         ],

@@ -1,5 +1,7 @@
 //! `breaker:` as it is written: the word `adaptive`, `adaptive: {...}`, or thresholds.
 
+use std::time::Duration;
+
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -9,6 +11,10 @@ use crate::{
     scalar::{Count, Decimal, Name, Percent, Period, Time, word},
     tree::NodeId,
 };
+
+/// go-zero's value; the 2 of Google's SRE book sets in later.
+const K: f64 = 1.5;
+const WINDOW: Period = Period::seconds(10);
 
 /// `breaker:` in a file.
 pub(crate) type BreakerForm = WordOr<Adaptive, BreakerYaml>;
@@ -52,9 +58,9 @@ section! {
     /// How the adaptive breaker decides.
     struct AdaptiveYaml {
         /// How many requests are let through per success seen.
-        k: At<Decimal<1_100_000, 100_000_000>> = Decimal(1.5),
+        k: At<Decimal<1_100_000, 100_000_000>> = Decimal(K),
         /// How far back successes and requests are counted.
-        window: At<Period> = Period::seconds(10),
+        window: At<Period> = WINDOW,
     }
 }
 
@@ -72,7 +78,7 @@ section! {
         /// From when on an answer is slow (time to the response header); goes with `slow_ratio`.
         slow_after: Option<At<Period>>,
         /// How far back outcomes are counted for the two ratios.
-        window: At<Period> = Period::seconds(10),
+        window: At<Period> = WINDOW,
         /// Outcomes in the window before a ratio counts.
         min_requests: At<Count<1, 1_000_000>> = Count(20),
         /// How long it stays open the first time; doubles each time a probe fails.
@@ -140,10 +146,7 @@ impl Serialize for BreakerYaml {
 pub(crate) fn default(route: &str) -> Breaker {
     Breaker {
         name: route.to_owned(),
-        trip: Trip::Adaptive(AdaptiveBreaker {
-            k: 1.5,
-            window: std::time::Duration::from_secs(10),
-        }),
+        trip: Trip::Adaptive(AdaptiveBreaker { k: K, window: WINDOW.0 }),
         per: BreakerScope::Route,
         mode: Mode::Enforce,
     }
@@ -220,8 +223,7 @@ impl TripBreakerYaml {
             consecutive: optional(self.consecutive)?.and_then(Count::nonzero),
             error_ratio: optional(self.error_ratio)?.map(|percent| percent.0),
             slow_ratio: optional(self.slow_ratio)?.map(|percent| percent.0),
-            slow_after: optional(self.slow_after)?
-                .map_or(std::time::Duration::MAX, |period| period.0),
+            slow_after: optional(self.slow_after)?.map_or(Duration::MAX, |period| period.0),
             window: self.window.take()?.0,
             min_requests: self.min_requests.take()?.nonzero()?,
             open_for,

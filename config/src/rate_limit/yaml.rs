@@ -7,6 +7,9 @@ use crate::{
     tree::NodeId,
 };
 
+/// An IPv6 customer gets at least this much address space.
+const V6_PREFIX: u8 = 64;
+
 /// Requests a second: from about one a day to a million.
 type Rate = Decimal<10, 1_000_000_000_000>;
 
@@ -48,7 +51,7 @@ section! {
     /// How clients' addresses are grouped.
     struct ClientYaml {
         /// Leading bits of an IPv6 address that count.
-        v6_prefix: At<Count<1, 128>> = Count(64),
+        v6_prefix: At<Count<1, 128>> = Count(V6_PREFIX as u32),
     }
 }
 
@@ -68,9 +71,6 @@ word! {
         "client" => Client,
     }
 }
-
-/// An IPv6 customer gets at least this much address space.
-const V6_PREFIX: u8 = 64;
 
 impl RateLimitYaml {
     /// `name` is the one derived from the route.
