@@ -11,7 +11,7 @@ import urllib.request
 from proxies import written
 
 # A sample line of the Prometheus text format: name, labels, value.
-SAMPLE = re.compile(r"^weir_requests_ended_total\{([^}]*)\} (\d+)")
+SAMPLE = re.compile(r"^weir_requests_total\{([^}]*)\} (\d+)")
 CLASS = re.compile(r'(?:^|,)class="([a-z_]+)"')
 
 

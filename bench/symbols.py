@@ -2,7 +2,8 @@
 
 perf samples a clock rather than cycles, which virtual machines often do not count. Stacks are unwound
 from copies of the stack (DWARF): the release build has no frame pointers, and the inclusive numbers
-would otherwise be those of broken chains.
+would otherwise be those of broken chains. Most of Rust is inlined, so frames are told apart by their
+source files, which the release profile's line tables give for inlined functions too.
 """
 
 import re
@@ -22,24 +23,28 @@ TOP = 25
 # The innermost frame that fits a pattern decides, so that a copy within the header map counts as the
 # header map's. Frames that fit none, such as memcpy, leave the decision to their callers.
 GROUPS = [
-    ("policies", r"weir_policy"),
-    ("metrics and ledger", r"weir::observe"),
-    ("strict head, way and pump of Weir", r"weir::"),
-    ("kernel: send", r"__x64_sys_(sendto|sendmsg|write|writev)\b"),
-    ("kernel: receive", r"__x64_sys_(recvfrom|recvmsg|read|readv)\b"),
-    ("kernel: wait for events", r"__x64_sys_epoll|__x64_sys_futex"),
-    ("kernel: other", r"__x64_sys_|do_syscall_64|entry_SYSCALL|asm_|ret_from_fork"),
-    ("allocation", r"malloc|\bc?free\b|realloc|calloc|__rust_alloc|__rust_dealloc"),
-    ("parsing", r"httparse"),
-    ("header maps", r"http::header|pingora_http|HeaderMap|CaseHeaderName|HeaderName"),
-    ("timers and clock", r"pingora_timeout|tokio::time|tokio::runtime::time|clock_gettime|Instant::now"),
-    ("tokio", r"\btokio|\bmio::"),
-    ("pingora", r"pingora"),
+    ("kernel: send", r"^__x64_sys_(sendto|sendmsg|write|writev) "),
+    ("kernel: receive", r"^__x64_sys_(recvfrom|recvmsg|read|readv) "),
+    ("kernel: wait for events", r"^__x64_sys_(epoll_\w+|futex) "),
+    ("kernel: other", r"^(__x64_sys_|do_syscall_64|asm_)"),
+    ("allocation", r"malloc/malloc\.c|malloc/arena\.c|^(__GI_)?(__libc_)?(malloc|free|realloc|calloc) "),
+    ("timers and clock", r"pingora-timeout|tokio-\d[^ ]*/time/|sidecar/src/clock\.rs|clock_gettime"),
+    ("parsing", r"\[httparse"),
+    ("Weir: strict reading of heads", r"sidecar/src/proxy/head"),
+    ("header maps", r"\[http-1|\[pingora-http"),
+    ("Weir: policies", r"sidecar/policy/src"),
+    ("Weir: metrics and ledger", r"sidecar/src/observe"),
+    ("Weir: way of a request", r"sidecar/src"),
+    ("tokio", r"\[tokio-|\[mio-"),
+    ("Pingora", r"\[pingora-"),
 ]
 GROUPS = [(name, re.compile(pattern)) for name, pattern in GROUPS]
 
-# The hash and the generic arguments of a Rust symbol say nothing here.
-HASH = re.compile(r"::h[0-9a-f]{16}$")
+# What stands before the part of a path that tells the crate.
+ROOTS = re.compile(r"^.*/registry/src/[^/]*/|^/rustc/[0-9a-f]*/library/|^.*/(?=sidecar/|config/)")
+# Below a system call, and where a stack could not be followed further.
+INNER_KERNEL = re.compile(r"^(?!__x64_sys_).*\[kernel\]|^\[unknown\]")
+LINE = re.compile(r":\d+( \(inlined\))?$")
 
 
 def profile(name, seconds, folder):
@@ -52,41 +57,52 @@ def profile(name, seconds, folder):
             load.wrk(running.address, load.WARM_UP_S)
             loaded = pool.submit(load.wrk, running.address, seconds + 1)
             record(running.process.pid, seconds, data)
-            seen = loaded.result()
+            loaded.result()
     stacks = read_stacks(data)
     if not stacks:
-        raise RuntimeError("perf took no samples; it may not be allowed to (kernel.perf_event_paranoid)")
-    print(f"{name}: {len(stacks)} samples at {HERTZ} Hz, {seen['requests']} requests\n")
-    print("\n\n".join([
-        listed("by purpose", Counter(group(stack) for stack in stacks), len(stacks)),
-        listed("top self", Counter(stack[0] for stack in stacks), len(stacks)),
-        listed("top inclusive", Counter(frame for stack in stacks for frame in set(stack)), len(stacks)),
-    ]))
+        raise RuntimeError("perf took no samples; kernel.perf_event_paranoid may forbid it")
+    named = [frame for stack in stacks for frame in set(stack) if not INNER_KERNEL.search(frame)]
+    print(f"{name}: {len(stacks)} samples at {HERTZ} Hz")
+    for title, counts in [
+        ("by purpose", Counter(map(group, stacks))),
+        ("top self", Counter(stack[0] for stack in stacks)),
+        ("top inclusive", Counter(named)),
+    ]:
+        print(f"\n{title}")
+        for what, count in counts.most_common(TOP):
+            print(f"{100 * count / len(stacks):5.1f} %  {what}")
 
 
 def record(pid, seconds, data):
-    command = [proxies.found("perf"), "record", "--event", "cpu-clock", "--freq", str(HERTZ)]
-    command += ["--call-graph", f"dwarf,{STACK_BYTES}", "--pid", str(pid), "--output", str(data)]
     # perf writes much; it keeps to the core of the load.
-    command = [proxies.found("taskset"), "--cpu-list", str(proxies.OTHERS_CORE), *command]
+    command = [proxies.found("taskset"), "--cpu-list", str(proxies.OTHERS_CORE)]
+    command += [proxies.found("perf"), "record", "--event", "cpu-clock", "--freq", str(HERTZ)]
+    command += ["--call-graph", f"dwarf,{STACK_BYTES}", "--pid", str(pid), "--output", str(data)]
     done = subprocess.run([*command, "--", "sleep", str(seconds)], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"perf cannot record here: {done.stderr.strip()}")
 
 
 def read_stacks(data):
-    """Symbols of each sample, innermost first."""
-    command = [proxies.found("perf"), "script", "--input", str(data), "--fields", "ip,sym"]
+    """The frames of each sample, innermost first, each as `symbol [crate/file]`."""
+    command = [proxies.found("perf"), "script", "--full-source-path", "--fields", "ip,sym,srcline"]
     print("bench: reading symbols, which takes a while", file=sys.stderr, flush=True)
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    blocks = (block.splitlines() for block in text.split("\n\n"))
-    stacks = ([symbol(line) for line in block if line.strip()] for block in blocks)
+    text = subprocess.run(
+        [*command, "--input", str(data)], capture_output=True, text=True, check=True
+    ).stdout
+    stacks = (read_stack(block) for block in text.split("\n\n"))
     return [stack for stack in stacks if stack]
 
 
-def symbol(line):
-    _, _, name = line.strip().partition(" ")
-    return HASH.sub("", name.removesuffix(" (inlined)"))
+def read_stack(block):
+    """perf writes a frame as an indented address and symbol, and its source on the line after."""
+    frames = []
+    for line in block.splitlines():
+        if line.startswith("\t"):
+            frames.append(line.split(maxsplit=1)[1][:90] + " ")
+        elif line.strip() and frames:
+            frames[-1] += "[" + LINE.sub("", ROOTS.sub("", line.strip())) + "]"
+    return [re.sub(r"\[\[kernel.*", "[kernel]", frame) for frame in frames]
 
 
 def group(stack):
@@ -95,8 +111,3 @@ def group(stack):
             if pattern.search(frame):
                 return name
     return "other"
-
-
-def listed(title, counts, whole):
-    lines = [f"{100 * count / whole:5.1f} %  {name[:110]}" for name, count in counts.most_common(TOP)]
-    return "\n".join([title, *lines])
