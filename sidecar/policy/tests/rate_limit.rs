@@ -343,6 +343,11 @@ fn threads_that_meet_the_same_new_keys_at_once_grant_one_burst_each() {
 }
 
 #[test]
+fn buckets_are_exchanged_without_a_hidden_lock() {
+    assert!(portable_atomic::AtomicU128::is_lock_free(), "this processor has no 128-bit exchange");
+}
+
+#[test]
 fn threads_on_one_key_pass_exactly_the_burst() {
     let limiter = per_header(1.0, 1000, 16);
     let passed: usize = thread::scope(|scope| {
