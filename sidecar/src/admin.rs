@@ -7,8 +7,11 @@
 mod config;
 mod drain;
 mod explain;
+#[cfg(test)]
+mod fixture;
 mod guard;
 mod index;
+mod json;
 mod metrics;
 mod patience;
 mod probes;
@@ -180,5 +183,70 @@ async fn serve(listener: TcpListener, app: Router) {
             }
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::{fixture::Fixture, *};
+
+    /// Longer than anything takes on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn live(client: &mut TcpStream) -> io::Result<String> {
+        client.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"live\n") {
+            if client.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_waits_for_a_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Fixture::new().app()));
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut client = TcpStream::connect(at).await.unwrap();
+            time::timeout(PATIENCE, live(&mut client)).await.unwrap().unwrap();
+            clients.push(client);
+        }
+        let mut one_more = TcpStream::connect(at).await.unwrap();
+        let waiting = tokio::spawn(async move { live(&mut one_more).await });
+        // All the others are still served; only then is a place given up.
+        for client in &mut clients {
+            time::timeout(PATIENCE, live(client)).await.unwrap().unwrap();
+        }
+        assert!(!waiting.is_finished());
+        clients.pop();
+        let answer = time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_body_above_the_bound_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Fixture::new().app()));
+        let mut client = TcpStream::connect(at).await.unwrap();
+        let body = vec![b'x'; REQUEST_BYTES + 1];
+        let head = format!(
+            "POST /drain HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&body).await.unwrap();
+        let mut answer = [0; 12];
+        time::timeout(PATIENCE, client.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413");
     }
 }

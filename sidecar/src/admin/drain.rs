@@ -7,15 +7,15 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
-    Json, Router,
+    Router,
     body::Bytes,
     extract::{State, rejection::BytesRejection},
-    response::IntoResponse,
+    response::Response,
     routing::post,
 };
 use serde::Serialize;
 
-use super::{Admin, problem::Problem};
+use super::{Admin, json::json, problem::Problem};
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/drain", post(drain))
@@ -41,7 +41,7 @@ struct Open<'a> {
 async fn drain(
     State(admin): State<Arc<Admin>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     if !admin.shared.draining.is_cancelled() {
         tracing::info!("draining: asked for on the admin API");
@@ -54,5 +54,29 @@ async fn drain(
         in_flight: totals.in_flight,
         connections: listener.connections.load(Relaxed),
     });
-    Ok(Json(Draining { draining: true, listeners: open.collect() }).into_response())
+    json(&Draining { draining: true, listeners: open.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+    use serde_json::json;
+
+    use crate::admin::fixture::{Fixture, ask};
+
+    #[tokio::test]
+    async fn draining_tells_what_is_open_and_can_be_asked_again() {
+        let fixture = Fixture::new();
+        let shared = &fixture.admin.shared;
+        shared.ledger.page(1).begin(0);
+        shared.plan.listeners[0].connections.store(3, super::Relaxed);
+        let open = json!([{ "name": "ingress", "in_flight": 1, "connections": 3 }]);
+        for _ in 0..2 {
+            let answer = ask(fixture.app(), Request::post("/drain")).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.json(), json!({ "draining": true, "listeners": open }));
+            assert!(shared.draining.is_cancelled());
+            assert!(!shared.closing.is_cancelled(), "it goes on serving");
+        }
+    }
 }

@@ -99,3 +99,84 @@ fn same(origin: &[u8], host: Option<&str>) -> bool {
     let site = std::str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
     site.zip(host).is_some_and(|((_, site), host)| site.eq_ignore_ascii_case(host))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use crate::admin::fixture::{Fixture, YAML, ask};
+
+    /// The status of `/live` for a request with these fields.
+    async fn get(yaml: &str, fields: &[(&str, &str)]) -> u16 {
+        let request = fields
+            .iter()
+            .fold(Request::get("/live"), |request, (name, value)| request.header(*name, *value));
+        ask(Fixture::of(yaml).app(), request).await.status
+    }
+
+    #[tokio::test]
+    async fn on_loopback_only_names_of_this_machine_are_served() {
+        for (host, status) in [
+            ("localhost", 200),
+            ("LocalHost:9901", 200),
+            ("127.0.0.1:9901", 200),
+            ("127.1.2.3", 200),
+            ("[::1]:9901", 200),
+            ("localhost.evil.example", 403),
+            ("evil.example:9901", 403),
+            ("192.0.2.1:9901", 403),
+            ("127.0.0.1.evil.example", 403),
+            ("", 403),
+        ] {
+            assert_eq!(get(YAML, &[("host", host)]).await, status, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn beyond_loopback_any_name_is_served_to_who_has_the_token() {
+        let yaml = YAML.replace("127.0.0.1:9901 }", "0.0.0.0:9901, token: \"${TOKEN}\" }");
+        let host = ("host", "weir.example:9901");
+        assert_eq!(get(&yaml, &[host]).await, 401);
+        assert_eq!(get(&yaml, &[host, ("authorization", "Bearer s3cret-token")]).await, 200);
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_for_everywhere_and_compared_whole() {
+        let yaml = YAML.replace("9901 }", "9901, token: \"${TOKEN}\" }");
+        for (sent, status) in [
+            ("Bearer s3cret-token", 200),
+            ("bearer s3cret-token", 200),
+            ("Bearer s3cret-toke", 401),
+            ("Bearer s3cret-token2", 401),
+            ("Bearer ", 401),
+            ("Basic s3cret-token", 401),
+            ("s3cret-token", 401),
+        ] {
+            assert_eq!(get(&yaml, &[("authorization", sent)]).await, status, "{sent}");
+        }
+        let fixture = Fixture::of(&yaml);
+        for path in ["/", "/live", "/metrics", "/config", "/nothing"] {
+            let answer = fixture.get(path).await;
+            assert_eq!(answer.status, 401, "{path}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"weir\"");
+            assert!(!answer.body.contains("s3cret"));
+        }
+    }
+
+    #[tokio::test]
+    async fn another_site_may_change_nothing() {
+        for (origin, drained) in [
+            ("http://localhost:9901", true),
+            ("https://localhost:9901", true),
+            ("http://localhost:3000", false),
+            ("http://evil.example", false),
+            ("null", false),
+        ] {
+            let fixture = Fixture::new();
+            let request = Request::post("/drain").header("host", "localhost:9901");
+            let answer = ask(fixture.app(), request.header("origin", origin)).await;
+            assert_eq!(answer.status, if drained { 200 } else { 403 }, "{origin}");
+            assert_eq!(fixture.admin.shared.draining.is_cancelled(), drained, "{origin}");
+        }
+    }
+}

@@ -22,3 +22,29 @@ POST /drain         fail readiness and ask clients to close; a signal ends the p
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/", get(INDEX))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Method, Request};
+
+    use super::*;
+    use crate::admin::fixture::{Fixture, ask};
+
+    #[tokio::test]
+    async fn every_endpoint_in_the_index_is_served() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.get("/").await.body, INDEX);
+        for line in INDEX.lines().skip(2) {
+            let mut words = line.split_whitespace();
+            let method: Method = words.next().unwrap().parse().unwrap();
+            let path = words.next().unwrap();
+            let answer = ask(
+                fixture.app(),
+                Request::builder().method(method).uri(path.replace(['{', '}'], "")),
+            )
+            .await;
+            let served = answer.status == 200 || path == "/explain/{id}" && answer.status == 404;
+            assert!(served, "{line}: {answer:?}");
+        }
+    }
+}

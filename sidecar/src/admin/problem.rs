@@ -68,3 +68,40 @@ pub(super) async fn method_not_allowed(request: Request) -> Problem {
     let detail = format!("{} takes the methods in Allow, and this is none", request.uri().path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use crate::admin::fixture::{Fixture, ask};
+
+    #[tokio::test]
+    async fn errors_are_problems() {
+        let fixture = Fixture::new();
+        for (request, status, title) in [
+            (Request::get("/nothing"), 404, "Not Found"),
+            (Request::get("/explain/nothing"), 404, "Not Found"),
+            (Request::get("/drain"), 405, "Method Not Allowed"),
+            (Request::post("/metrics"), 405, "Method Not Allowed"),
+            (Request::get("/explain?count=many"), 400, "Bad Request"),
+            (Request::get("/").header("host", "evil.example"), 403, "Forbidden"),
+        ] {
+            let answer = ask(fixture.app(), request).await;
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            let problem = answer.json();
+            assert_eq!(problem["type"], "about:blank");
+            assert_eq!(problem["title"], title);
+            assert_eq!(problem["status"], status);
+            assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_method_is_told_the_right_ones() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.get("/drain").await.header("allow"), "POST");
+        let answer = ask(fixture.app(), Request::delete("/ready")).await;
+        assert_eq!(answer.header("allow"), "GET,HEAD");
+    }
+}

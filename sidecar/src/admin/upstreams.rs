@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, response::Response, routing::get};
 use serde::Serialize;
 use weir_config::{Mode, Protocol};
 use weir_policy::{Breaker, State as BreakerState, Time};
 
-use super::Admin;
+use super::{Admin, json::json, problem::Problem};
 use crate::{clock, observe::metrics::breaker, plan::Route, upstream::Upstream};
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
@@ -57,7 +57,7 @@ struct ShownBreaker<'a> {
     probes_in_seconds: Option<f64>,
 }
 
-async fn list(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+async fn list(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
     let plan = &admin.shared.plan;
     let now = clock::now();
     let shown = plan.upstreams.iter().map(|upstream| {
@@ -65,7 +65,7 @@ async fn list(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         let breakers = plan.routes.iter().filter(of_this).flat_map(|route| breakers(route, now));
         show(upstream, breakers.collect())
     });
-    Json(shown.collect::<Vec<_>>()).into_response()
+    json(&shown.collect::<Vec<_>>())
 }
 
 fn show<'a>(upstream: &'a Upstream, breakers: Vec<ShownBreaker<'a>>) -> Shown<'a> {
@@ -125,4 +125,36 @@ fn show_breaker<'a>(
 
 fn seconds_between(now: Time, until: Time) -> f64 {
     Duration::from_nanos(until.as_nanos().saturating_sub(now.as_nanos())).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_policy::Outcome;
+
+    use super::*;
+    use crate::admin::fixture::Fixture;
+
+    #[tokio::test]
+    async fn an_open_breaker_shows_its_numbers() {
+        let fixture = Fixture::new();
+        let plan = &fixture.admin.shared.plan;
+        let upstream = &plan.upstreams[0];
+        let endpoint = &upstream.endpoints()[0];
+        endpoint.in_flight.store(2, Relaxed);
+        let breaker = plan.routes[0].breaker.of_endpoint(endpoint).unwrap();
+        let ticket = breaker.admit(clock::now(), 0).unwrap();
+        breaker.on_outcome(ticket, Outcome::Failure, clock::now(), 0);
+
+        let shown = fixture.get("/upstreams").await.json();
+        assert_eq!(shown[0]["name"], "clinic");
+        assert_eq!(shown[0]["endpoints"][0]["address"], "127.0.0.1:3000");
+        assert_eq!(shown[0]["endpoints"][0]["in_flight"], 2);
+        let breaker = &shown[0]["breakers"][0];
+        assert_eq!(breaker["state"], "open");
+        assert_eq!(breaker["endpoint"], "127.0.0.1:3000");
+        assert_eq!(breaker["failures"], 1);
+        assert_eq!(breaker["refused_share"], 1.0);
+        assert!(breaker["probes_in_seconds"].as_f64().is_some_and(|seconds| seconds <= 60.0));
+        assert_eq!(shown[0]["breakers"].as_array().unwrap().len(), 1, "one of two is disabled");
+    }
 }
