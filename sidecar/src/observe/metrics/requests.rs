@@ -32,6 +32,7 @@ pub(super) struct Requests(pub(super) Arc<Shared>);
 struct Row<'a> {
     listener: &'a str,
     route: &'a str,
+    routed: bool,
     totals: &'a RouteTotals,
 }
 
@@ -48,16 +49,19 @@ impl Collector for Requests {
 }
 
 fn rows<'a>(plan: &'a Plan, totals: &'a Totals) -> Vec<Row<'a>> {
-    let routed =
-        plan.routes.iter().map(|route| (&route.listener, route.name.as_str(), route.index));
-    let unrouted =
-        plan.listeners.iter().map(|listener| (&listener.name, UNROUTED, listener.unrouted));
-    let row = |(listener, route, index): (&'a String, &'a str, usize)| Row {
-        listener,
-        route,
-        totals: &totals.routes[index],
-    };
-    routed.chain(unrouted).map(row).collect()
+    let routed = plan.routes.iter().map(|route| Row {
+        listener: &route.listener,
+        route: &route.name,
+        routed: true,
+        totals: &totals.routes[route.index],
+    });
+    let unrouted = plan.listeners.iter().map(|listener| Row {
+        listener: &listener.name,
+        route: UNROUTED,
+        routed: false,
+        totals: &totals.routes[listener.unrouted],
+    });
+    routed.chain(unrouted).collect()
 }
 
 fn listeners(encoder: &mut DescriptorEncoder<'_>, plan: &Plan, totals: &Totals) -> fmt::Result {
@@ -125,7 +129,7 @@ fn shadowed(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Resul
                     reason,
                     Reason::RateLimited | Reason::BreakerOpen | Reason::Overloaded
                 );
-                policy && row.is_routed() || row.totals.shadowed[reason.index()] > 0
+                policy && row.routed || row.totals.shadowed[reason.index()] > 0
             };
             Reason::ALL.iter().filter(counted).map(|reason| {
                 ((row.labels(), [("reason", reason.word())]), row.totals.shadowed[reason.index()])
@@ -160,25 +164,21 @@ impl Row<'_> {
         [("listener", self.listener), ("route", self.route)]
     }
 
-    fn is_routed(&self) -> bool {
-        self.route != UNROUTED
-    }
-
     /// A zero is shown where the reason can come up, so that a rate starts with its first event; a
     /// count is shown wherever it stands, so that the sum is whole.
     fn shows(&self, reason: Reason) -> bool {
-        let before_a_route = match reason {
-            Reason::MethodNotAllowed
-            | Reason::UriTooLong
-            | Reason::HeaderTooLarge
-            | Reason::NoRoute => true,
+        let can_come_up = match reason {
             Reason::BadRequest
             | Reason::RequestTimeout
             | Reason::Internal
             | Reason::ClientCancel
-            | Reason::ClientSlow => return true,
-            _ => false,
+            | Reason::ClientSlow => true,
+            Reason::MethodNotAllowed
+            | Reason::UriTooLong
+            | Reason::HeaderTooLarge
+            | Reason::NoRoute => !self.routed,
+            _ => self.routed,
         };
-        before_a_route != self.is_routed() || self.totals.ended[reason.index()] > 0
+        can_come_up || self.totals.ended[reason.index()] > 0
     }
 }
