@@ -137,9 +137,9 @@ impl Upstream {
     /// Chooses an endpoint among those that `usable` takes; `None` when there is none.
     pub(crate) fn pick(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
         let endpoints = self.endpoints.load();
-        let loads: Vec<AtomicU32> =
-            endpoints.iter().map(|endpoint| endpoint.in_flight.load(Relaxed).into()).collect();
-        let place = self.balancer.pick(&loads, |place| usable(&endpoints[place]))?;
+        let in_flight = |place: usize| endpoints[place].in_flight.load(Relaxed);
+        let place =
+            self.balancer.pick(endpoints.len(), in_flight, |place| usable(&endpoints[place]))?;
         Some(Arc::clone(&endpoints[place]))
     }
 

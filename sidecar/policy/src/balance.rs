@@ -3,7 +3,7 @@
 //! Turns are dealt among the endpoints that may be asked, not among all: passing an excluded one's
 //! turn to its neighbour would send the neighbour twice its share.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use smallvec::SmallVec;
 use weir_config::Balance;
@@ -21,19 +21,20 @@ impl Balancer {
         Self { balance, turn: AtomicUsize::new(0) }
     }
 
-    /// The index of an endpoint for which `is_allowed` holds, given the requests each has in flight;
-    /// `None` when there is none.
+    /// The index, below `count`, of an endpoint for which `is_allowed` holds; `None` when there is
+    /// none. `in_flight` tells how many requests an endpoint has.
     pub fn pick(
         &self,
-        in_flight: &[AtomicU32],
+        count: usize,
+        in_flight: impl Fn(usize) -> u32,
         is_allowed: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let load = |index: usize| match self.balance {
             Balance::RoundRobin => 0,
-            Balance::LeastRequests => in_flight[index].load(Relaxed),
+            Balance::LeastRequests => in_flight(index),
         };
         // Read once: loads and exclusions change while we look.
-        let allowed: SmallVec<[(usize, u32); 16]> = (0..in_flight.len())
+        let allowed: SmallVec<[(usize, u32); 16]> = (0..count)
             .filter(|&index| is_allowed(index))
             .map(|index| (index, load(index)))
             .collect();
