@@ -1,5 +1,7 @@
 //! The admin API of the built binary, with traffic behind it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "it/weir.rs"]
 #[expect(dead_code, reason = "this test needs a part of what the other one needs")]
 mod weir;
