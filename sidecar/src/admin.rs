@@ -1,8 +1,8 @@
 //! The operator's own listener.
 //!
 //! It lives on a thread and a runtime of its own, so that it answers while every worker is busy: that
-//! is when it is needed. It only reads what the workers share, and does not take a lock that a request
-//! waits for. Its clients are bounded in number and in time; see [`patience`].
+//! is when it is needed. It reads what the workers share, and holds a lock of theirs for no longer than
+//! copying a part takes. Its clients are bounded in number and in time; see [`patience`].
 
 mod config;
 mod drain;

@@ -2,8 +2,8 @@
 //!
 //! Nothing is counted here. Collectors read the ledger, the plan and the policies at the moment of a
 //! scrape, so a metric cannot drift from what it speaks of, and a request pays for none. Label values
-//! come from the configuration and from closed enums alone: the number of series is known before the
-//! first request, and no caller can add one.
+//! come from the configuration, from closed enums, and from the addresses that an upstream's names
+//! resolve to: no caller can add a series.
 
 pub(crate) mod breaker;
 mod connections;
