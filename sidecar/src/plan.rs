@@ -7,7 +7,6 @@ pub(crate) mod router;
 
 use std::{
     collections::HashMap,
-    num::NonZeroUsize,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -30,7 +29,6 @@ pub(crate) type Waker = tokio::sync::oneshot::Sender<()>;
 /// Everything that serves traffic.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) threads: NonZeroUsize,
     pub(crate) trusted: Vec<ipnet::IpNet>,
     pub(crate) listeners: Vec<Arc<Listener>>,
     /// By [`Route::index`].
@@ -135,13 +133,7 @@ impl Plan {
                 connections_refused: AtomicU64::new(0),
             }));
         }
-        Ok(Self {
-            threads: config.threads,
-            trusted: config.trusted.clone(),
-            listeners,
-            routes,
-            upstreams,
-        })
+        Ok(Self { trusted: config.trusted.clone(), listeners, routes, upstreams })
     }
 
     /// Whether a peer's forwarding, priority and deadline headers are believed.

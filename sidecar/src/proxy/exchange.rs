@@ -138,11 +138,6 @@ impl Exchange {
         self.stream = true;
     }
 
-    /// Whether it has a place among the open streams.
-    pub(super) fn is_stream(&self) -> bool {
-        self.stream
-    }
-
     /// The endpoint that has the request now.
     pub(super) fn at_endpoint(&mut self, endpoint: Arc<Endpoint>) {
         endpoint.in_flight.fetch_add(1, Relaxed);
