@@ -7,13 +7,15 @@ import time
 
 import ledger
 import machine
+from process import TICKS_PER_SECOND
 from proxies import HERE, OTHERS_CORE, found, written
 
 CONNECTIONS = 64
 WARM_UP_S = 1
 
-# The two accounts of CPU time differ by a tick at each end at most, unless a thread has ended.
-ACCOUNTS_DIFFER_AT_MOST = 0.03
+# The two accounts of CPU time differ by rounding, to a tick for user and for system time, unless a
+# thread has ended with what it used.
+ROUNDING_NS = 2 * 1_000_000_000 // TICKS_PER_SECOND
 
 
 def wrk(address, seconds):
@@ -50,7 +52,7 @@ def measure(proxy, service, seconds):
     invalid = [f"{count} {kind} errors" for kind, count in seen["errors"].items() if count]
     if seen["requests"] == 0:
         invalid.append("no request was answered")
-    if abs(cpu - ticks) > ACCOUNTS_DIFFER_AT_MOST * max(cpu, ticks):
+    if abs(cpu - ticks) > ROUNDING_NS + cpu // 100:
         invalid.append(f"CPU accounts differ: {cpu} ns by thread, {ticks} ns by process")
     invalid += ledger.disagreements(ledger_before, proxy.admin, seen["requests"], CONNECTIONS)
     return {**sample, "invalid": invalid}

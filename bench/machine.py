@@ -47,17 +47,21 @@ def foreign(before, after, ours_ns, wall_s):
     }
 
 
+def disturbed(sample):
+    """The share of the machine that a sample had to do without, 0 to 1."""
+    return sample.get("others_share", 0.0) + sample.get("stolen_share", 0.0)
+
+
 def noisy(sample):
-    """Whether others took so much of the machine that a sample says little."""
-    return sample["others_share"] + sample["stolen_share"] > NOISY_ABOVE
+    """Whether that was so much that the sample says little."""
+    return disturbed(sample) > NOISY_ABOVE
 
 
 def wait_until_quiet(seconds):
-    """Waits while others use the machine, so many seconds at most; returns how long it waited."""
+    """Waits while others use the machine, so many seconds at most."""
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         before, at = busy(), time.monotonic()
         time.sleep(0.5)
         if not noisy(foreign(before, busy(), 0, time.monotonic() - at)):
-            break
-    return time.monotonic() - began
+            return

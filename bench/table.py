@@ -7,35 +7,49 @@ from proxies import BARE, TITLES
 
 
 def summary(rounds, idle):
-    """One row a proxy: medians over its valid rounds, ratios to bare Pingora taken within a round.
+    """One row a proxy: medians over its rounds, ratios to bare Pingora taken within a round.
 
-    A round's proxies ran within seconds of each other, so what slowed the machine slowed them all;
+    A round's proxies ran within a minute of each other, so what slowed the machine slowed them all;
     the ratio of medians would compare a quiet minute with a busy one.
     """
     rows = {}
     for name in TITLES:
-        samples = [(taken[name], taken.get(BARE)) for taken in rounds if name in taken]
+        samples = [taken[name] for taken in rounds if name in taken]
         if not samples and name not in idle:
             continue
-        valid = [(own, bare) for own, bare in samples if not own["invalid"]]
-        ratios = [
-            own["cpu_us_per_request"] / bare["cpu_us_per_request"]
-            for own, bare in valid
-            if bare and not bare["invalid"]
-        ]
-        row = {"rounds": len(valid)}
-        if valid:
-            for key in ["cpu_us_per_request", "requests_per_second", "latency_p99_us", "core_busy"]:
-                row[key] = median(own[key] for own, _ in valid)
-        if ratios:
-            row["cpu_ratio"] = median(ratios)
-            row["cpu_ratios"] = sorted(ratios)
-        row |= memory(idle.get(name), idle.get(BARE))
-        reasons = [reason for own, _ in samples for reason in own["invalid"]]
-        row["invalid"] = sorted(set(reasons + idle.get(name, {"invalid": []})["invalid"]))
-        row["noisy_rounds"] = sum(1 for own, _ in valid if machine.noisy(own))
+        pairs = [(taken[name], taken[BARE]) for taken in rounds if name in taken and BARE in taken]
+        row = cost(samples) | ratios(pairs) | memory(idle.get(name), idle.get(BARE))
+        reasons = {reason for sample in samples for reason in sample["invalid"]}
+        row["invalid"] = sorted(reasons | set(idle.get(name, {"invalid": []})["invalid"]))
         rows[name] = row
     return rows
+
+
+def cost(samples):
+    used = undisturbed([(sample,) for sample in samples])
+    row = {"rounds": len(samples), "rounds_used": len(used), "noisy": any_noisy(used)}
+    for key in ["cpu_us_per_request", "requests_per_second", "latency_p99_us", "core_busy"]:
+        if used:
+            row[key] = median(sample[key] for (sample,) in used)
+    return row
+
+
+def ratios(pairs):
+    used = undisturbed(pairs)
+    found = sorted(own["cpu_us_per_request"] / bare["cpu_us_per_request"] for own, bare in used)
+    if not found:
+        return {}
+    return {"cpu_ratio": median(found), "cpu_ratios": found, "ratio_noisy": any_noisy(used)}
+
+
+def undisturbed(groups):
+    """The groups whose samples are all valid and not noisy; all the valid ones if there are none."""
+    valid = [group for group in groups if not any(sample["invalid"] for sample in group)]
+    return [group for group in valid if not any_noisy([group])] or valid
+
+
+def any_noisy(groups):
+    return any(machine.noisy(sample) for group in groups for sample in group)
 
 
 def memory(own, bare):
@@ -69,8 +83,10 @@ def printed(rows):
         lines.append("| " + " | ".join(cells) + " |")
     for name, row in rows.items():
         lines += [f"{TITLES[name]}: {reason}" for reason in row["invalid"]]
-        if row["noisy_rounds"]:
-            lines.append(f"{TITLES[name]}: others used the machine in {row['noisy_rounds']} rounds")
+        if row["noisy"] or row.get("ratio_noisy"):
+            lines.append(f"{TITLES[name]}: others used the machine in every round; measure again")
+        elif row["rounds_used"] < row["rounds"]:
+            lines.append(f"{TITLES[name]}: {row['rounds_used']} of {row['rounds']} rounds used")
     return "\n".join(lines)
 
 
