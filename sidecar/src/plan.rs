@@ -220,24 +220,25 @@ impl RouteBreaker {
     }
 
     /// The breaker of an endpoint, where each has its own.
-    pub(crate) fn of_endpoint(&self, endpoint: &Endpoint) -> Option<Arc<Breaker>> {
+    pub(crate) fn of_endpoint(
+        &self,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+    ) -> Option<Arc<Breaker>> {
         if self.settings.mode == Mode::Disabled || self.settings.per == BreakerScope::Route {
             return None;
         }
-        let known = self
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&endpoint.name)
-            .cloned();
-        Some(known.unwrap_or_else(|| {
-            let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(
-                endpoints
-                    .entry(endpoint.name.clone())
-                    .or_insert_with(|| Arc::new(Breaker::new(&self.settings))),
-            )
-        }))
+        let known = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(breaker) = known.get(&endpoint.name) {
+            return Some(Arc::clone(breaker));
+        }
+        drop(known);
+        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        // Addresses come and go with DNS; those that have gone are forgotten when a new one comes.
+        let current = upstream.endpoints();
+        endpoints.retain(|name, _| current.iter().any(|endpoint| endpoint.name == *name));
+        let breaker = endpoints.entry(endpoint.name.clone());
+        Some(Arc::clone(breaker.or_insert_with(|| Arc::new(Breaker::new(&self.settings)))))
     }
 
     /// Every breaker with the endpoint it belongs to, for metrics.

@@ -107,7 +107,7 @@ fn pick(exchange: &mut Exchange, route: &Route) -> Result<Arc<Endpoint>, Stop> {
             };
             return Err(Stop::Refused(last.unwrap_or_else(none)));
         };
-        let breaker: Option<Arc<Breaker>> = route.breaker.of_endpoint(&endpoint);
+        let breaker: Option<Arc<Breaker>> = route.breaker.of_endpoint(upstream, &endpoint);
         match breaker.map(|breaker| admit::ask(exchange, route, &breaker, Some(&endpoint.name))) {
             None | Some(Ok(())) => return Ok(endpoint),
             Some(Err(refusal)) => {
