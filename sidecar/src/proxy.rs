@@ -1,6 +1,6 @@
 //! The request's way, in the order it is walked.
 //!
-//! `accept -> connection -> head -> identify -> admit -> attempt (forward, pump) -> exchange ends`,
+//! `accept -> connection (head, chunks) -> identify -> admit -> attempt (forward, pump) -> exchange`,
 //! with [`refuse`] wherever a verdict is no.
 //!
 //! Weir stands on pingora-core: its HTTP sessions, its connectors, its pools and its TLS. It does not
@@ -12,6 +12,7 @@
 mod accept;
 mod admit;
 mod attempt;
+mod chunks;
 mod connection;
 mod connections;
 mod exchange;

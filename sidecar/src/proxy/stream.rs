@@ -5,6 +5,10 @@
 //! to wait: a proxy that has nothing more to read has nothing more to say for now, so a stream that
 //! trickles is passed on piece by piece without a flush of its own. Nothing is allocated while the
 //! connection is idle.
+//!
+//! While a chunked body comes in, its bytes are held to the grammar before the session sees them: a
+//! violation is a read that fails with [`Malformed`], so it is neither taken for a client that has
+//! left nor for a body that has ended.
 
 use std::{
     io::{self, IoSlice},
@@ -25,6 +29,8 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
+use super::chunks::{Chunks, Malformed};
+
 /// Up to how many bytes wait for more before they are sent.
 const GATHER: usize = 4096;
 
@@ -35,6 +41,8 @@ pub(crate) struct ClientStream {
     /// Bytes read before the protocol was known; read again first.
     replay: Bytes,
     gathered: Vec<u8>,
+    /// The chunked body that is coming in.
+    chunks: Option<Chunks>,
 }
 
 #[derive(Debug)]
@@ -45,12 +53,32 @@ pub(crate) enum Socket {
 
 impl ClientStream {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, replay: Bytes::new(), gathered: Vec::new() }
+        Self { socket, replay: Bytes::new(), gathered: Vec::new(), chunks: None }
     }
 
     /// Gives bytes back that the next reader must see first.
     pub(crate) fn replay(&mut self, bytes: Bytes) {
         self.replay = bytes;
+    }
+
+    /// Holds what follows to the grammar of chunks, up to the body's end; `read` has been read of it
+    /// already.
+    ///
+    /// # Errors
+    /// When `read` violates it.
+    pub(super) fn expect_chunks(&mut self, read: &[u8]) -> Result<(), Malformed> {
+        self.chunks = Some(Chunks::default());
+        self.watch(read)
+    }
+
+    fn watch(&mut self, read: &[u8]) -> Result<(), Malformed> {
+        let Some(chunks) = &mut self.chunks else { return Ok(()) };
+        let verdict = chunks.read(read);
+        // Behind its end is another request, and behind a violation there is nothing to hold on to.
+        if !matches!(verdict, Ok(None)) {
+            self.chunks = None;
+        }
+        verdict.map(|_| ())
     }
 
     /// Waits for bytes or the end of the stream without holding a buffer.
@@ -75,6 +103,13 @@ impl ClientStream {
 }
 
 impl Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+        }
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
@@ -111,10 +146,10 @@ impl AsyncRead for ClientStream {
         if let Poll::Ready(Err(error)) = this.poll_send(cx) {
             return Poll::Ready(Err(error));
         }
-        match &mut this.socket {
-            Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
-            Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
-        }
+        let before = buf.filled().len();
+        ready!(this.socket.poll_read(cx, buf))?;
+        let watched = this.watch(&buf.filled()[before..]);
+        Poll::Ready(watched.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault)))
     }
 }
 
@@ -158,6 +193,8 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Who has said the last word may read on so that it arrives, but takes nothing for a request.
+        this.chunks = None;
         ready!(this.poll_send(cx))?;
         match &mut this.socket {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
@@ -241,7 +278,7 @@ mod tests {
         let writer = async {
             ours.write_all(b"first ").await.unwrap();
             ours.write_all(&large).await.unwrap();
-            ours.shutdown().await.unwrap();
+            AsyncWriteExt::shutdown(&mut ours).await.unwrap();
         };
         let mut seen = Vec::new();
         let (read, ()) = tokio::join!(theirs.read_to_end(&mut seen), writer);
@@ -257,5 +294,39 @@ mod tests {
         let mut seen = [0; 11];
         ours.read_exact(&mut seen).await.unwrap();
         assert_eq!(&seen, b"hello world");
+    }
+
+    #[tokio::test]
+    async fn chunks_are_watched_up_to_their_end() {
+        let (mut ours, mut theirs) = pair();
+        ours.expect_chunks(b"5\r\nhe").unwrap();
+        theirs.write_all(b"llo\r\n0\r\n\r\nGET  not a chunk").await.unwrap();
+        let mut seen = [0; 26];
+        ours.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"llo\r\n0\r\n\r\nGET  not a chunk");
+    }
+
+    #[tokio::test]
+    async fn a_malformed_chunk_is_an_error_of_its_own_and_the_rest_can_be_read() {
+        let (mut ours, mut theirs) = pair();
+        ours.expect_chunks(b"5\r\nhello\r\n").unwrap();
+        theirs.write_all(b"\r\n\r\n").await.unwrap();
+        let mut seen = [0; 4];
+        let error = ours.read(&mut seen).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        assert_eq!(cause, Some(&Malformed("an empty chunk size")));
+        theirs.write_all(b"more").await.unwrap();
+        assert_eq!(ours.read(&mut seen).await.unwrap(), 4);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_watched_after_the_last_word() {
+        let (mut ours, mut theirs) = pair();
+        ours.expect_chunks(b"").unwrap();
+        AsyncWriteExt::shutdown(&mut ours).await.unwrap();
+        theirs.write_all(b"no chunk").await.unwrap();
+        let mut seen = [0; 8];
+        ours.read_exact(&mut seen).await.unwrap();
     }
 }

@@ -1,0 +1,185 @@
+//! The requests of an HTTP/1 connection, one after the other.
+//!
+//! The head is read here and not by Pingora's session, which would repair some heads before anyone
+//! else can see them and waits for an end that a head of bare LFs never has. The session is given a
+//! head that has been found good, with whatever came after it, and must agree where it ends.
+
+use bytes::BytesMut;
+use http::Method;
+use pingora::protocols::http::{ServerSession, v1::server::HttpSession};
+use tokio::{
+    io::AsyncReadExt,
+    time::{Instant, timeout, timeout_at},
+};
+use weir_config::ListenerLimits;
+use weir_policy::Time;
+
+use super::{
+    super::{
+        chunks::Malformed,
+        exchange::Exchange,
+        head::{self, Body, Fault, HeadEnd},
+        linger::linger,
+        refuse::{self, Refusal},
+        stream::ClientStream,
+        way::{self, Reusable},
+    },
+    Connection, FIRST_READ, refusal,
+};
+use crate::{clock, reason::Reason};
+
+impl Connection {
+    /// `read` is what has been read of the first request already, and is not empty.
+    pub(super) async fn serve_h1(&self, client: ClientStream, read: BytesMut, until: Instant) {
+        let (mut client, mut read, mut until) = (Box::new(client), read, until);
+        for request in 1..=self.listener.limits.requests_per_connection.get() {
+            let last = request == self.listener.limits.requests_per_connection.get();
+            let started = clock::now();
+            if request > 1 {
+                until = clock::instant(started + self.listener.timeout.request_header);
+            }
+            let Some(next) = self.request_h1(client, read, started, until, last).await else {
+                return;
+            };
+            let Ok(stream) = next.stream.into_any().downcast() else { return };
+            (client, read) = (stream, next.prefix);
+            if read.is_empty() {
+                let Some(begun) = self.wait_for_request(&mut client).await else { return };
+                read = begun;
+            }
+        }
+    }
+
+    /// Waits for the first bytes of the next request; `None` when the connection ends instead.
+    async fn wait_for_request(&self, client: &mut ClientStream) -> Option<BytesMut> {
+        tokio::select! {
+            biased;
+            ready = timeout(self.listener.timeout.keepalive, client.readable()) => ready.ok()?.ok()?,
+            () = self.worker.closing.cancelled() => return None,
+        }
+        let mut read = BytesMut::with_capacity(FIRST_READ);
+        let more = timeout(self.listener.timeout.keepalive, client.read_buf(&mut read)).await;
+        (more.ok()?.ok()? > 0).then_some(read)
+    }
+
+    /// One request; returns the connection when it can take another.
+    async fn request_h1(
+        &self,
+        mut client: Box<ClientStream>,
+        mut read: BytesMut,
+        started: Time,
+        until: Instant,
+        last: bool,
+    ) -> Option<Reusable> {
+        let mut exchange = Exchange::begin(&self.worker, &self.listener, self.peer, started);
+        let limits = &self.listener.limits;
+        let head = match timeout_at(until, read_head(&mut client, &mut read, limits)).await {
+            Ok(head) => head?,
+            Err(_) => return self.refuse_h1(exchange, client, self.header_too_slow()).await,
+        };
+        let length = match head.and_then(|length| judge(&mut client, &read, length, limits)) {
+            Ok(length) => length,
+            Err(fault) => return self.refuse_h1(exchange, client, refusal(fault)).await,
+        };
+        let mut session = self.session(client);
+        session.set_pipelined_prefix(read);
+        session.set_pipelining_enabled(true);
+        match timeout_at(until, session.read_request()).await {
+            Ok(Ok(Some(parsed))) if parsed == length => {}
+            _ => {
+                let detail = "the request header can be read in two ways";
+                return refuse(exchange, session, Refusal::new(Reason::BadRequest, detail)).await;
+            }
+        }
+        exchange.parsed = true;
+        // What follows a CONNECT is meant for a tunnel, and is no request to us.
+        let last = last || session.req_header().method == Method::CONNECT;
+        let mut session = ServerSession::H1(session);
+        if last {
+            session.set_keepalive(None);
+        }
+        way::walk(exchange, session).await
+    }
+
+    /// The deadlines are ours: one for the header here, the others in the pump.
+    fn session(&self, client: Box<ClientStream>) -> HttpSession {
+        let mut session = HttpSession::new(client);
+        session.set_read_timeout(None);
+        session.set_write_timeout(Some(self.listener.timeout.write));
+        session
+    }
+
+    /// Answers a client that has begun a request and not gone on.
+    pub(super) async fn too_late(&self, client: ClientStream, started: Time) {
+        let exchange = Exchange::begin(&self.worker, &self.listener, self.peer, started);
+        self.refuse_h1(exchange, Box::new(client), self.header_too_slow()).await;
+    }
+
+    async fn refuse_h1(
+        &self,
+        exchange: Exchange,
+        client: Box<ClientStream>,
+        refusal: Refusal,
+    ) -> Option<Reusable> {
+        refuse(exchange, self.session(client), refusal).await
+    }
+
+    fn header_too_slow(&self) -> Refusal {
+        let limit = self.listener.timeout.request_header;
+        let detail = format!("the request header was not complete within {limit:?}");
+        Refusal::new(Reason::RequestTimeout, detail)
+    }
+}
+
+/// Says why and closes: what follows a head that cannot be trusted cannot be either.
+async fn refuse(
+    mut exchange: Exchange,
+    session: HttpSession,
+    refusal: Refusal,
+) -> Option<Reusable> {
+    exchange.ends(refusal.reason);
+    let mut session = ServerSession::H1(session);
+    session.set_keepalive(None);
+    if refuse::answer(&mut exchange, &mut session, refusal).await.is_ok() {
+        // The client is told and counted; what it still sends is nobody's request.
+        drop(exchange);
+        if let ServerSession::H1(session) = session {
+            linger(session.into_inner()).await;
+        }
+    }
+    None
+}
+
+/// Reads until a head is whole, and tells its length or what is wrong with it so far; `None` when
+/// the client leaves before.
+async fn read_head(
+    client: &mut ClientStream,
+    read: &mut BytesMut,
+    limits: &ListenerLimits,
+) -> Option<Result<usize, Fault>> {
+    let mut end = HeadEnd::default();
+    loop {
+        match end.find(read, limits) {
+            Ok(None) => {}
+            Ok(Some(length)) => return Some(Ok(length)),
+            Err(fault) => return Some(Err(fault)),
+        }
+        if client.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Judges a head and what has been read of its body; gives its length back.
+fn judge(
+    client: &mut ClientStream,
+    read: &[u8],
+    length: usize,
+    limits: &ListenerLimits,
+) -> Result<usize, Fault> {
+    let (head, rest) = read.split_at(length);
+    if head::check(head, limits)? == Body::Chunked {
+        client.expect_chunks(rest).map_err(|Malformed(what)| Fault::BadRequest(what))?;
+    }
+    Ok(length)
+}

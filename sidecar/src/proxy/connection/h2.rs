@@ -1,0 +1,126 @@
+//! The requests of an HTTP/2 connection, each in a task of its own.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use pingora::protocols::{
+    Digest, Stream,
+    http::{
+        ServerSession,
+        v2::server::{self, H2Accept, HttpSession},
+    },
+};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    super::{exchange::Exchange, fields, head::Fault, refuse, stream::ClientStream, way},
+    Connection, refusal,
+};
+use crate::clock;
+
+/// Windows of a connection and its streams; a sidecar holds this much per stream at most.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Malformed requests on one connection before it is closed; well-formed ones do not make up for them.
+const MALFORMED_MAX: u32 = 32;
+
+impl Connection {
+    pub(super) async fn serve_h2(&self, client: ClientStream) {
+        let stream: Stream = Box::new(client);
+        let digest = Arc::new(Digest::default());
+        let handshake = server::handshake(stream, Some(self.h2_options()));
+        let Ok(Ok(mut connection)) = timeout(self.listener.timeout.request_header, handshake).await
+        else {
+            return;
+        };
+        let open = Arc::new(AtomicU32::new(0));
+        let (mut requests, mut malformed, mut leaving) = (0, 0, false);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.worker.closing.cancelled(), if !leaving => {
+                    leaving = true;
+                    connection.graceful_shutdown();
+                    continue;
+                }
+                accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
+                () = sleep(self.listener.timeout.keepalive) => {
+                    if open.load(Relaxed) == 0 {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let is_malformed = match accepted {
+                Ok(Some(H2Accept::Session(session))) => {
+                    requests += 1;
+                    if requests == self.listener.limits.requests_per_connection.get() && !leaving {
+                        leaving = true;
+                        connection.graceful_shutdown();
+                    }
+                    self.request_h2(session, &open)
+                }
+                Ok(Some(H2Accept::Rejected)) => true,
+                Ok(None) | Err(_) => return,
+            };
+            malformed += u32::from(is_malformed);
+            if malformed == MALFORMED_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Starts a request; whether it is malformed.
+    fn request_h2(&self, mut session: HttpSession, open: &Arc<AtomicU32>) -> bool {
+        let mut exchange = Exchange::begin(&self.worker, &self.listener, self.peer, clock::now());
+        exchange.parsed = true;
+        session.set_write_timeout(Some(self.listener.timeout.write));
+        let verdict = fields::check(session.req_header(), &self.listener.limits);
+        let open = Open::one_more(open);
+        tokio::spawn(async move {
+            let mut session = ServerSession::H2(session);
+            if let Err(fault) = verdict {
+                let refusal = refusal(fault);
+                exchange.ends(refusal.reason);
+                // A client that has left cannot be told.
+                refuse::answer(&mut exchange, &mut session, refusal).await.unwrap_or_default();
+            } else {
+                way::walk(exchange, session).await;
+            }
+            drop(open);
+        });
+        matches!(verdict, Err(Fault::BadRequest(_)))
+    }
+
+    fn h2_options(&self) -> server::H2Options {
+        let limits = &self.listener.limits;
+        let mut options = server::default_h2_options();
+        options
+            .max_concurrent_streams(limits.streams_per_connection.get())
+            // Twice the limit, so that what is a little too large can be answered 431.
+            .max_header_list_size(
+                u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX).saturating_mul(2),
+            )
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        options
+    }
+}
+
+/// Counts a stream for as long as it is open.
+struct Open(Arc<AtomicU32>);
+
+impl Open {
+    fn one_more(open: &Arc<AtomicU32>) -> Self {
+        open.fetch_add(1, Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
