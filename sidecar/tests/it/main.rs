@@ -4,4 +4,6 @@
 //! deadlines far beyond what they should take, and every port is chosen by the system.
 
 mod faults;
+mod ledger;
+mod lifecycle;
 mod weir;
