@@ -31,6 +31,9 @@ impl Leaf for Name {
         let help = "write 1 to 200 printable ASCII characters, without spaces at the ends";
         if name.is_empty() {
             Err(Wrong::new("is not a name", help))
+        } else if name == "-" {
+            // The label of requests that never had a route.
+            Err(Wrong::new("means none", "write a name"))
         } else if name.len() > Self::LONGEST {
             Err(Wrong::new("is too long for a name", help))
         } else if name.trim() != name || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -41,6 +44,6 @@ impl Leaf for Name {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "title": "name", "type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": Self::LONGEST })
+        json_schema!({ "title": "name", "type": "string", "pattern": "^([!-,.-~]|[!-~][ -~]*[!-~])$", "maxLength": Self::LONGEST })
     }
 }

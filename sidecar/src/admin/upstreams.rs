@@ -141,7 +141,7 @@ mod tests {
         let upstream = &plan.upstreams[0];
         let endpoint = &upstream.endpoints()[0];
         endpoint.in_flight.store(2, Relaxed);
-        let breaker = plan.routes[0].breaker.of_endpoint(endpoint).unwrap();
+        let breaker = plan.routes[0].breaker.of_endpoint(&plan.upstreams[0], endpoint).unwrap();
         let ticket = breaker.admit(clock::now(), 0).unwrap();
         breaker.on_outcome(ticket, Outcome::Failure, clock::now(), 0);
 

@@ -8,28 +8,31 @@
 //! A piece is written before the next one is read, so nothing is buffered but what the sockets hold.
 //! While a client takes its time the upstream is not read, and its clocks stand still.
 
+mod answer;
+mod due;
+
 use std::{
     future::{Future, poll_fn},
     io,
     pin::Pin,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::SendStream;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use pingora::{
-    ErrorType::{
-        ConnectionClosed, Custom, H2Error, InternalError, ReadError, ReadTimedout, WriteError,
-        WriteTimedout,
-    },
-    OkOrErr,
+    ErrorType::{Custom, WriteTimedout},
     http::ResponseHeader,
-    protocols::http::{HttpTask, ServerSession, v2::client::Http2Session},
+    protocols::http::{HttpTask, ServerSession},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 use weir_policy::Time;
 
+pub(super) use self::answer::upstream_stop;
+use self::{
+    answer::{judge, next},
+    due::Due,
+};
 use super::{
     chunks::Malformed,
     exchange::{Exchange, Verdict},
@@ -81,15 +84,6 @@ enum Upload {
 pub(super) struct Finished {
     /// The whole request was sent before the answer was complete, so both connections can go on.
     pub(super) request_complete: bool,
-}
-
-/// What must happen by when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
-    Total,
-    RequestBody,
-    FirstByte,
-    Idle,
 }
 
 impl<'a> Pump<'a> {
@@ -421,107 +415,6 @@ impl<'a> Pump<'a> {
         let verdict = self.verdict();
         self.exchange.upstream_done(verdict);
     }
-
-    /// The nearest deadline.
-    fn due(&self) -> (Time, Due) {
-        let timeout = &self.route.timeout;
-        let body = match self.upload {
-            Upload::Open if !self.streaming => {
-                Some((self.client_at + timeout.request_body, Due::RequestBody))
-            }
-            Upload::Held(_) => Some((self.upstream_at + timeout.idle, Due::Idle)),
-            Upload::Done | Upload::Abandoned if !self.header_sent => {
-                Some((self.upstream_at + timeout.first_byte, Due::FirstByte))
-            }
-            _ => None,
-        };
-        let last =
-            if self.streaming { self.upstream_at.max(self.client_at) } else { self.upstream_at };
-        let answer = self.header_sent.then_some((last + timeout.idle, Due::Idle));
-        let total = (!self.streaming).then_some((self.exchange.deadline.at, Due::Total));
-        let nearest = [total, body, answer].into_iter().flatten().min_by_key(|(at, _)| *at);
-        nearest.unwrap_or((last + timeout.idle, Due::Idle))
-    }
-
-    /// Makes sure that the timer does not fire too late. Too early is fine: then it is set again.
-    fn set_timer(&mut self) {
-        let (at, _) = self.due();
-        if at < self.armed {
-            self.arm(at);
-        }
-    }
-
-    fn arm(&mut self, at: Time) {
-        self.armed = at;
-        self.timer.as_mut().reset(clock::instant(at));
-    }
-
-    /// The timer has fired: something is overdue, or there was progress and it is set again.
-    fn tick(&mut self) -> Result<(), Stop> {
-        let (at, due) = self.due();
-        if clock::now() >= at {
-            return Err(self.overdue(due));
-        }
-        self.arm(at);
-        Ok(())
-    }
-
-    fn overdue(&self, due: Due) -> Stop {
-        let timeout = &self.route.timeout;
-        let (reason, what, limit): (_, _, Duration) = match due {
-            Due::Total if self.exchange.deadline.callers => {
-                let detail = "the deadline that the caller set has passed";
-                return Stop::Refused(
-                    Refusal::new(Reason::Deadline, detail)
-                        .would_pass("a longer deadline".to_owned()),
-                );
-            }
-            Due::Total if matches!(self.upload, Upload::Open) => {
-                let detail = format!("the request was not complete within {:?}", timeout.total);
-                return Stop::Refused(
-                    Refusal::new(Reason::Deadline, detail).policy(&self.route.name),
-                );
-            }
-            Due::RequestBody => {
-                let detail = format!("no piece of the body came within {:?}", timeout.request_body);
-                return Stop::Refused(
-                    Refusal::new(Reason::RequestTimeout, detail).policy(&self.route.name),
-                );
-            }
-            Due::Total => {
-                (Reason::UpstreamTotalTimeout, "the answer was not complete", timeout.total)
-            }
-            Due::FirstByte => {
-                (Reason::UpstreamFirstByteTimeout, "no response header", timeout.first_byte)
-            }
-            Due::Idle => (Reason::UpstreamIdleTimeout, "silence", timeout.idle),
-        };
-        Stop::Upstream(Refusal::new(reason, format!("{what} within {limit:?}")))
-    }
-}
-
-/// The next piece of an upstream's answer.
-async fn next(upstream: &mut UpstreamSession) -> pingora::Result<HttpTask> {
-    match upstream {
-        UpstreamSession::H1(stream) => stream.read_response_task().await,
-        UpstreamSession::H2(stream) => next_h2(stream).await,
-        UpstreamSession::Custom(()) => pingora::Error::e_explain(InternalError, "no such protocol"),
-    }
-}
-
-async fn next_h2(stream: &mut Http2Session) -> pingora::Result<HttpTask> {
-    if stream.response_header().is_none() {
-        stream.read_response_header().await?;
-        let end = stream.check_response_end_or_error()?;
-        let header = stream.response_header().cloned();
-        let header = header.or_err(InternalError, "a header that was read is gone")?;
-        return Ok(HttpTask::Header(Box::new(header), end));
-    }
-    if let Some(body) = stream.read_response_body().await? {
-        let end = stream.check_response_end_or_error()?;
-        return Ok(HttpTask::Body(Some(body), end));
-    }
-    Ok(HttpTask::Trailer(stream.read_trailers().await?.map(Box::new)))
 }
 
 /// Waits until the upstream's window has room; `None` when the stream takes no more.
@@ -539,17 +432,6 @@ async fn within(
         biased;
         written = write => written.map_err(|error| client_failed(&error)),
         () = sleep_until(until) => Err(Stop::Gone(Reason::ClientSlow)),
-    }
-}
-
-fn judge(header: &ResponseHeader) -> Reason {
-    match header.status.as_u16() {
-        429 => Reason::UpstreamPushback,
-        503 if header.headers.contains_key(header::RETRY_AFTER) => Reason::UpstreamPushback,
-        // The request's own fault, whatever the hundred.
-        501 | 505 => Reason::Ok,
-        500.. => Reason::UpstreamError,
-        _ => Reason::Ok,
     }
 }
 
@@ -580,49 +462,5 @@ fn client_failed(error: &pingora::Error) -> Stop {
             Stop::Refused(Refusal::new(Reason::BadRequest, "the chunks of the body are malformed"))
         }
         _ => Stop::Gone(Reason::ClientCancel),
-    }
-}
-
-/// What an error on the upstream's side means.
-pub(super) fn upstream_stop(error: &pingora::Error) -> Stop {
-    let reason = match error.etype() {
-        ReadTimedout => Reason::UpstreamFirstByteTimeout,
-        ConnectionClosed
-        | ReadError
-        | WriteError
-        | WriteTimedout
-        | H2Error
-        | Custom("PrematureBodyEnd") => Reason::UpstreamReset,
-        _ => Reason::UpstreamProtocol,
-    };
-    let detail = match reason {
-        Reason::UpstreamProtocol => "the upstream's answer is not valid HTTP",
-        _ => "the upstream closed the connection before the answer was complete",
-    };
-    Stop::Upstream(Refusal::new(reason, detail).input("error", error.root_cause()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_judged_by_what_it_says_of_the_upstream() {
-        for (status, retry_after, expected) in [
-            (200, false, Reason::Ok),
-            (404, false, Reason::Ok),
-            (429, false, Reason::UpstreamPushback),
-            (500, false, Reason::UpstreamError),
-            (501, false, Reason::Ok),
-            (503, false, Reason::UpstreamError),
-            (503, true, Reason::UpstreamPushback),
-            (504, false, Reason::UpstreamError),
-        ] {
-            let mut header = ResponseHeader::build(status, None).unwrap();
-            if retry_after {
-                header.insert_header("retry-after", "1").unwrap();
-            }
-            assert_eq!(judge(&header), expected, "{status}");
-        }
     }
 }

@@ -94,7 +94,8 @@ fn busy() -> Fixture {
     shared.ledger.page(1).begin(0);
     shared.ledger.page(1).shadow(0, Reason::Overloaded);
     let route = &shared.plan.routes[0];
-    let breaker = route.breaker.of_endpoint(&route.upstream.endpoints()[0]).unwrap();
+    let breaker =
+        route.breaker.of_endpoint(&route.upstream, &route.upstream.endpoints()[0]).unwrap();
     let ticket = breaker.admit(clock::now(), 0).unwrap();
     breaker.on_outcome(ticket, Outcome::Failure, clock::now(), 0);
     fixture

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+use http::header::CONTENT_LENGTH;
 use pingora::protocols::{
     Digest, Stream,
     http::{
@@ -66,8 +67,8 @@ impl Connection {
                 Ok(None) | Err(_) => return,
             };
             malformed += u32::from(is_malformed);
-            if malformed == MALFORMED_MAX {
-                return;
+            if is_malformed && malformed == MALFORMED_MAX {
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
             }
         }
     }
@@ -77,6 +78,7 @@ impl Connection {
         let mut exchange = Exchange::begin(&self.worker, &self.listener, self.peer, clock::now());
         exchange.parsed = true;
         session.set_write_timeout(Some(self.listener.timeout.write));
+        await_end_of_empty_body(&mut session);
         let verdict = fields::check(session.req_header(), &self.listener.limits);
         let open = Open::one_more(open);
         tokio::spawn(async move {
@@ -106,6 +108,20 @@ impl Connection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         options
+    }
+}
+
+/// Pingora takes `content-length: 0` for the end of a request, whatever DATA follows. Only END_STREAM
+/// is its end, so a length that promises one which has not come is left out.
+fn await_end_of_empty_body(session: &mut HttpSession) {
+    let request = session.req_header_mut();
+    if request.headers.get(CONTENT_LENGTH).is_none_or(|length| length != "0") {
+        return;
+    }
+    let length = request.remove_header(&CONTENT_LENGTH);
+    if let (Some(length), true) = (length, session.is_body_done()) {
+        // It was there a moment ago, so there is room for it.
+        session.req_header_mut().insert_header(CONTENT_LENGTH, length).unwrap_or_default();
     }
 }
 
