@@ -6,4 +6,5 @@
 mod faults;
 mod ledger;
 mod lifecycle;
+mod strict;
 mod weir;

@@ -40,8 +40,17 @@ impl Weir {
     /// Starts a sidecar and waits until it listens. Write `127.0.0.1:0` for every address; `version`
     /// and `admin` are added.
     pub(crate) fn start(yaml: &str) -> Self {
-        let (folder, file) = config_file(&format!("version: 1\nadmin: {{ address: 127.0.0.1:0 }}\n{yaml}"));
-        let mut child = command().arg("run").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let weir = Self::start_unready(yaml);
+        until("the sidecar is ready", || weir.admin_get("/ready").0 == 200);
+        weir
+    }
+
+    /// Starts a sidecar that may never be ready.
+    pub(crate) fn start_unready(yaml: &str) -> Self {
+        let (folder, file) =
+            config_file(&format!("version: 1\nadmin: {{ address: 127.0.0.1:0 }}\n{yaml}"));
+        let mut child =
+            command().arg("run").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = mpsc::channel();
         thread::spawn(move || {
@@ -54,7 +63,9 @@ impl Weir {
         });
         let mut listeners = Vec::new();
         let admin = loop {
-            let line = log.recv_timeout(PATIENCE).expect("the sidecar says where it listens, or why it does not");
+            let line = log
+                .recv_timeout(PATIENCE)
+                .expect("the sidecar says where it listens, or why it does not");
             let address = line.split("address=").nth(1).map(str::to_owned);
             match address {
                 Some(address) if line.contains("listening") => listeners.push(address),
@@ -62,9 +73,7 @@ impl Weir {
                 _ => {}
             }
         };
-        let weir = Self { child, log, listeners, admin, _folder: folder };
-        until("the sidecar is ready", || weir.admin_get("/ready").0 == 200);
-        weir
+        Self { child, log, listeners, admin, _folder: folder }
     }
 
     /// Where the first listener is.
@@ -83,7 +92,8 @@ impl Weir {
 
     /// Status and body of an admin endpoint.
     pub(crate) fn admin_get(&self, path: &str) -> (u16, String) {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
         let answer = raw(self.admin, request.as_bytes());
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -104,7 +114,11 @@ impl Weir {
 
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 

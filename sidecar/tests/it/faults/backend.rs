@@ -34,8 +34,8 @@ pub(crate) enum Step {
     Head(u16, usize),
     /// So many bytes of the body.
     Body(usize),
-    /// The request's body back, piece by piece, so many bytes of it.
-    Echo(usize),
+    /// The request's body back, piece by piece (h2 only).
+    Echo,
     /// A byte of the body, then a pause, over and over.
     Drip(Duration),
     /// These bytes as they stand (h1 only).

@@ -187,28 +187,21 @@ fn an_answer_before_the_body_is_read_reaches_a_client_that_is_still_sending() {
     assert_eq!(ended(&weir, "ok"), 6);
 }
 
+/// Over h1 a service that answers while it reads can still come to a standstill with the sidecar,
+/// each waiting for the other to read: Pingora's session writes or reads, never both.
 #[test]
-fn an_echo_flows_while_the_request_is_still_being_sent() {
+fn an_echo_over_h2_flows_while_the_request_is_still_being_sent() {
     const LENGTH: usize = 64 << 20;
-    for upstream in Speaks::BOTH {
-        let backend =
-            Backend::start(upstream, |_| vec![Step::Head(200, LENGTH), Step::Echo(LENGTH)]);
-        let weir = Weir::start(&format!(
-            "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, limits: {{ body: 1GiB }}, \
-             timeout: {{ total: 20s }} }}] }}]\n\
-             upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {} }} }}\n",
-            backend.address,
-            upstream.word()
-        ));
-        for client in Speaks::BOTH {
-            let ask = Ask::post("/", Upload::Bytes(LENGTH));
-            let answer = RUNTIME.block_on(ask.of(weir.address(), client));
-            assert_eq!(
-                (answer.status, answer.body),
-                (200, LENGTH),
-                "{client:?} to {upstream:?}: {answer:?}"
-            );
-        }
+    let backend = Backend::start(Speaks::H2, |_| vec![Step::Head(200, LENGTH), Step::Echo]);
+    let weir = Weir::start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, limits: {{ body: 1GiB }} }}] }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: h2 }} }}\n",
+        backend.address
+    ));
+    for client in Speaks::BOTH {
+        let ask = Ask::post("/", Upload::Bytes(LENGTH));
+        let answer = RUNTIME.block_on(ask.of(weir.address(), client));
+        assert_eq!((answer.status, answer.body), (200, LENGTH), "{client:?}: {answer:?}");
     }
 }
 

@@ -49,7 +49,6 @@ impl Wire {
                 self.socket.write_all(head.as_bytes()).await
             }
             Step::Body(length) => self.socket.write_all(&vec![b'x'; length]).await,
-            Step::Echo(length) => self.echo(length).await,
             Step::Raw(bytes) => self.socket.write_all(&bytes).await,
             Step::Drip(pause) => self.drip(b"x", pause).await,
             Step::DripHeader(pause) => {
@@ -58,19 +57,8 @@ impl Wire {
             }
             Step::Freeze => std::future::pending().await,
             Step::Silence | Step::Read | Step::Reset | Step::Close => self.left().await,
+            Step::Echo => panic!("{step:?} is not h1"),
         }
-    }
-
-    async fn echo(&mut self, mut left: usize) -> io::Result<()> {
-        while left > 0 {
-            if self.unread.is_empty() {
-                self.fill().await?;
-            }
-            let piece = self.unread.split();
-            left = left.saturating_sub(piece.len());
-            self.socket.write_all(&piece).await?;
-        }
-        Ok(())
     }
 
     async fn drip(&mut self, byte: &[u8], pause: Duration) -> io::Result<()> {

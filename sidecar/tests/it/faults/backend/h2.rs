@@ -62,7 +62,7 @@ impl Stream {
                 self.sending = Some(self.respond.send_response(response, self.ended)?);
             }
             Step::Body(length) => self.send(Bytes::from(vec![b'x'; length]), false)?,
-            Step::Echo(_) => self.echo().await?,
+            Step::Echo => self.echo().await?,
             Step::Drip(pause) => loop {
                 self.send(Bytes::from_static(b"x"), false)?;
                 self.unless_left(pause).await?;

@@ -1,0 +1,29 @@
+//! Real clients and real servers with the sidecar between them, and nothing of the exchange lost.
+//!
+//! curl, h2load, grpcio and Python's websockets on one side; the clinic, nginx, Python's http.server,
+//! nghttpd, grpcio and OpenSSL on the other. Where the order of bytes matters, the test holds a plain
+//! socket on either side and says each of them itself ([`wire`]).
+
+mod bodies;
+mod breakers;
+mod clinic;
+mod concurrency;
+mod curl;
+mod endpoints;
+mod forwarding;
+mod grpc;
+mod http1;
+mod listeners;
+mod load;
+mod message;
+mod methods;
+mod names;
+mod process;
+mod rate_limits;
+mod routes;
+mod servers;
+mod streams;
+mod tls;
+mod uploads;
+mod websocket;
+mod wire;

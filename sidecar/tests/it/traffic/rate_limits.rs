@@ -1,0 +1,124 @@
+//! Rate limits, as callers meet them.
+//!
+//! The rates are so low that nothing refills while a test runs.
+
+use super::{
+    clinic::{before, behind},
+    curl::curl,
+    message::Message,
+    wire::{Service, Wire},
+};
+use crate::weir::Weir;
+
+fn ask(weir: &Weir, path: &str, more: &[&str]) -> Message {
+    curl(&[&[weir.url(path).as_str()][..], more].concat())
+}
+
+#[test]
+fn each_kind_of_key_has_buckets_of_its_own() {
+    for (per, one, other) in [
+        ("{ header: x-api-key }", ["-H", "x-api-key: one"], ["-H", "x-api-key: two"]),
+        ("{ cookie: session }", ["-b", "a=b; session=one"], ["-b", "session=two"]),
+        ("{ query: study }", ["--url-query", "study=one"], ["--url-query", "study=two"]),
+    ] {
+        let (_clinic, weir) = behind(&format!("rate_limit: {{ qps: 0.01, burst: 2, per: {per} }}"));
+        let statuses = |more: &[&str]| [(); 3].map(|()| ask(&weir, "/healthz", more).status());
+        assert_eq!(statuses(&one), [200, 200, 429], "{per}");
+        assert_eq!(statuses(&other), [200, 200, 429], "{per}");
+        assert_eq!(statuses(&[]), [200, 200, 429], "{per}: those without a key share one");
+    }
+}
+
+#[test]
+fn a_client_is_told_by_its_address() {
+    let clinic = super::clinic::Serving::clinic();
+    let weir = Weir::start(&format!(
+        "trusted: [127.0.0.1]\nlisteners:\n  - address: 127.0.0.1:0\n    routes:\n\
+         \x20     - {{ upstream: app, rate_limit: {{ qps: 0.01, burst: 1, per: client }} }}\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
+        clinic.address
+    ));
+    for (forwarded_for, status) in [
+        ("203.0.113.1", 200),
+        ("203.0.113.1", 429),
+        ("203.0.113.2", 200),
+        ("203.0.113.9, 203.0.113.2", 429),
+        ("2001:db8:0:1::1", 200),
+        ("2001:db8:0:1::2", 429),
+        ("2001:db8:0:2::1", 200),
+    ] {
+        let field = format!("x-forwarded-for: {forwarded_for}");
+        assert_eq!(ask(&weir, "/healthz", &["-H", &field]).status(), status, "{forwarded_for}");
+    }
+}
+
+#[test]
+fn answers_say_what_is_left_and_refusals_when_to_come_back() {
+    let (_clinic, weir) = behind("rate_limit: { qps: 0.01, burst: 2, per: { header: x-api-key } }");
+    let [first, second, third] = [(); 3].map(|()| ask(&weir, "/healthz", &["-H", "x-api-key: a"]));
+    for answer in [&first, &second, &third] {
+        assert_eq!(answer.field("ratelimit-policy"), Some("\"all\";q=1;w=100"));
+    }
+    let left =
+        |answer: &Message| answer.field("ratelimit").unwrap().split(';').nth(1).map(str::to_owned);
+    assert_eq!(left(&first).as_deref(), Some("r=1"));
+    assert_eq!(left(&second).as_deref(), Some("r=0"));
+    assert_eq!(left(&third).as_deref(), Some("r=0"));
+    assert_eq!((first.field("retry-after"), second.field("retry-after")), (None, None));
+    let wait: u64 = third.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=100).contains(&wait), "{wait}");
+    assert_eq!(third.verdict(), (429, "rate_limited".to_owned()));
+    assert_eq!(
+        third.field("proxy-status"),
+        Some("weir; error=http_request_denied; details=\"rate_limited\"")
+    );
+    assert_eq!(third.json()["policy"], "all");
+    let id = third.json()["id"].as_str().unwrap().to_owned();
+    let (status, explained) = weir.admin_get(&format!("/explain/{id}"));
+    assert_eq!(status, 200);
+    let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    assert_eq!(
+        (&explained["reason"], &explained["threshold"]["burst"]),
+        (&"rate_limited".into(), &"2".into())
+    );
+}
+
+#[test]
+fn shadow_passes_and_counts() {
+    let (_clinic, weir) = behind("rate_limit: { qps: 0.01, burst: 1, mode: shadow }");
+    for _ in 0..5 {
+        assert_eq!(ask(&weir, "/healthz", &[]).status(), 200);
+    }
+    assert_eq!(weir.metric("weir_shadow_refusals_total", &["reason=\"rate_limited\""]), 4.0);
+    assert_eq!(weir.metric("weir_requests_total", &["reason=\"rate_limited\""]), 0.0);
+}
+
+/// With one permit and one request that holds it, the second is refused after its token was taken.
+#[test]
+fn a_token_comes_back_when_a_later_stage_refuses() {
+    for (charge, then) in [(false, 200), (true, 429)] {
+        let service = Service::listen();
+        let weir = before(
+            &service.address.to_string(),
+            &format!(
+                "rate_limit: {{ qps: 0.001, burst: 2, charge_on_reject: {charge} }}, \
+                 concurrency: {{ limit: 1, queue: {{ length: 0 }} }}"
+            ),
+        );
+        let get = "GET / HTTP/1.1\r\nhost: app\r\n\r\n";
+        let mut first = Wire::connect(weir.address());
+        first.say(get);
+        let mut upstream = service.accept();
+        upstream.head();
+        assert_eq!(ask(&weir, "/", &[]).verdict(), (503, "overloaded".to_owned()));
+        let ok = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        upstream.say(ok);
+        assert_eq!(first.message().status(), 200);
+        first.say(get);
+        if then == 200 {
+            upstream.head();
+            upstream.say(ok);
+        }
+        assert_eq!(first.message().status(), then, "charge_on_reject: {charge}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Streams: each piece goes on when it comes, both ways, for as long as the route says.
+//!
+//! The order is the proof: a piece is awaited on the far side before the next one is sent.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use super::{
+    clinic::{before, behind},
+    process::tool,
+    wire::{Service, Wire},
+};
+use crate::weir::{PATIENCE, until};
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+#[test]
+fn a_chunk_is_with_the_client_before_the_next_is_sent() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let mut client = Wire::connect(weir.address());
+    client.say("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say(CHUNKED);
+    assert_eq!(client.head().status(), 200, "the header does not wait for a body");
+    for piece in ["first", "second", "third"] {
+        upstream.say(format!("{:x}\r\n{piece}\r\n", piece.len()));
+        assert_eq!(client.chunk(), Some(piece.into()));
+    }
+    upstream.say("0\r\n\r\n");
+    assert_eq!(client.chunk(), None);
+}
+
+#[test]
+fn a_piece_of_a_request_is_with_the_service_before_the_next_is_sent() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let mut client = Wire::connect(weir.address());
+    client.say("POST / HTTP/1.1\r\nhost: app\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut upstream = service.accept();
+    assert_eq!(upstream.head().field("transfer-encoding"), Some("chunked"));
+    for piece in ["first", "second", "third"] {
+        client.say(format!("{:x}\r\n{piece}\r\n", piece.len()));
+        assert_eq!(upstream.chunk(), Some(piece.into()));
+    }
+    client.say("0\r\n\r\n");
+    assert_eq!(upstream.chunk(), None);
+    upstream.say("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.head().status(), 204);
+}
+
+#[test]
+fn an_h2_client_sees_each_line_as_it_is_sent() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let mut curl = tool("curl")
+        .args(["--silent", "--no-buffer", "--max-time", "30", "--http2-prior-knowledge"])
+        .arg(weir.url("/"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say(CHUNKED);
+    for piece in ["first", "second"] {
+        upstream.say(format!("{:x}\r\n{piece}\n\r\n", piece.len() + 1));
+        assert_eq!(lines.next().unwrap().unwrap(), piece);
+    }
+    upstream.say("0\r\n\r\n");
+    assert!(curl.wait().unwrap().success());
+}
+
+/// The stream is followed until the route's total has been over for a while.
+const TOTAL: Duration = Duration::from_secs(1);
+
+#[test]
+fn events_of_a_streaming_route_outlive_the_total() {
+    let (_clinic, weir) =
+        behind("stream: true, timeout: { connect: 1s, first_byte: 1s, total: 1s }");
+    let mut client = Wire::connect(weir.address());
+    let started = Instant::now();
+    client.say("GET /sse?chunks=1000000&interval_ms=50 HTTP/1.1\r\nhost: clinic\r\n\r\n");
+    let head = client.head();
+    assert_eq!((head.status(), head.field("content-type")), (200, Some("text/event-stream")));
+    let mut seen = 0;
+    while started.elapsed() < TOTAL * 2 {
+        assert!(started.elapsed() < PATIENCE);
+        client.hear(&format!("data: event {seen}\n"));
+        seen += 1;
+    }
+    drop(client);
+    until("the stream has ended", || weir.metric("weir_streams_open", &[]) == 0.0);
+}
+
+#[test]
+fn a_request_to_a_streaming_route_outlives_the_total() {
+    let service = Service::listen();
+    let weir = before(
+        &service.address.to_string(),
+        "stream: true, timeout: { connect: 1s, first_byte: 1s, total: 1s }, limits: { body: 10B }",
+    );
+    let mut client = Wire::connect(weir.address());
+    let started = Instant::now();
+    client.say("POST / HTTP/1.1\r\nhost: app\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say(CHUNKED);
+    assert_eq!(client.head().status(), 200, "the answer flows before the request has ended");
+    while started.elapsed() < TOTAL * 2 {
+        client.say("4\r\nping\r\n");
+        assert_eq!(upstream.chunk(), Some(b"ping".to_vec()), "beyond the limit for bodies, too");
+        upstream.say("4\r\npong\r\n");
+        assert_eq!(client.chunk(), Some(b"pong".to_vec()));
+    }
+    client.say("0\r\n\r\n");
+    assert_eq!(upstream.chunk(), None);
+    upstream.say("0\r\n\r\n");
+    assert_eq!(client.chunk(), None);
+}
+
+#[test]
+fn an_answer_of_any_other_route_is_cut_at_the_total() {
+    let service = Service::listen();
+    let weir =
+        before(&service.address.to_string(), "timeout: { connect: 1s, first_byte: 1s, total: 1s }");
+    let mut client = Wire::connect(weir.address());
+    client.say("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say([CHUNKED, "4\r\nping\r\n"].concat());
+    client.head();
+    assert_eq!(client.chunk(), Some(b"ping".to_vec()));
+    let rest = client.rest();
+    assert!(rest.as_ref().map_or(true, Vec::is_empty), "without an end of the body: {rest:?}");
+    let timed_out = ["reason=\"upstream_total_timeout\""];
+    until("it is counted", || weir.metric("weir_requests_total", &timed_out) == 1.0);
+}

@@ -1,0 +1,119 @@
+//! Uploads that are refused: the answer is read, and a connection is kept where that costs little.
+
+use super::{
+    clinic::{Serving, behind},
+    curl::{curl, curl_to_its_end},
+    process::tool,
+    wire::Wire,
+};
+use crate::weir::{Weir, until};
+
+const LARGE: usize = 20 << 20;
+
+/// Takes one request in a long while, and no body above a megabyte.
+fn strict() -> (Serving, Weir) {
+    behind("rate_limit: { qps: 0.001, burst: 1, per: { header: x-key } }, limits: { body: 1MiB }")
+}
+
+fn head(length: usize, more: &str) -> String {
+    format!("POST /echo HTTP/1.1\r\nhost: clinic\r\ncontent-length: {length}\r\n{more}\r\n")
+}
+
+#[test]
+fn a_small_rest_is_read_and_the_connection_kept() {
+    let (_clinic, weir) = strict();
+    let small = 10 << 10;
+    let mut client = Wire::connect(weir.address());
+    client.say(head(2, "") + "ok");
+    assert_eq!(client.message().status(), 200);
+    for _ in 0..3 {
+        client.say(head(small, ""));
+        assert_eq!(client.message().verdict(), (429, "rate_limited".to_owned()));
+        client.say(vec![b'x'; small]);
+    }
+    client.say(head(2, "x-key: another\r\n") + "ok");
+    assert_eq!(client.message().json()["body"], "ok", "on the same connection");
+}
+
+#[test]
+fn a_client_that_sends_it_all_reads_its_answer() {
+    let (_clinic, weir) = strict();
+    spend(&weir);
+    for (key, verdict) in VERDICTS {
+        for framing in [format!("content-length: {LARGE}"), "transfer-encoding: chunked".to_owned()]
+        {
+            let mut client = Wire::connect(weir.address());
+            client.say(format!(
+                "POST /upload HTTP/1.1\r\nhost: clinic\r\n{key}\r\n{framing}\r\n\r\n"
+            ));
+            // With its length told, the chunks' frames are just bytes of the body.
+            let chunk = [&b"ffff8\r\n"[..], &[b'x'; 0xFFFF8], b"\r\n"].concat();
+            for _ in 0..LARGE >> 20 {
+                client.say_what_is_taken(&chunk);
+            }
+            let answer = client.message();
+            assert_eq!(answer.verdict(), (verdict.0, verdict.1.to_owned()), "{key}, {framing}");
+            assert_eq!(client.rest(), Ok(Vec::new()), "closed in order, not reset");
+        }
+    }
+}
+
+#[test]
+fn curl_reads_the_answer_to_an_upload_that_nobody_takes() {
+    let (_clinic, weir) = strict();
+    spend(&weir);
+    let (_folder, file) = large_file();
+    let (data, url) = (format!("@{file}"), weir.url("/upload"));
+    for (key, verdict) in VERDICTS {
+        for expect in ["expect:", "expect: 100-continue"] {
+            for framing in ["x-framing: length", "transfer-encoding: chunked"] {
+                let asked = ["-H", expect, "-H", framing, "-H", key, "--data-binary", &data, &url];
+                let (code, answer, said) = curl_to_its_end(&[&["--http1.1"][..], &asked].concat());
+                assert_eq!(code, 0, "{asked:?}: {said}");
+                let (status, reason) = answer.verdict();
+                assert_eq!((status, reason.as_str()), verdict, "{asked:?}: {said}");
+            }
+        }
+    }
+    until("nothing is left behind", || weir.metric("weir_requests_in_flight", &[]) == 0.0);
+}
+
+/// curl before 8.0 drops an answer that a reset without an error follows, so nghttp is asked here:
+/// RFC 9113 (section 8.1) has a server say so when it needs no more of a request.
+#[test]
+fn an_h2_client_reads_its_answer_and_is_told_to_stop() {
+    let (_clinic, weir) = strict();
+    spend(&weir);
+    let (_folder, file) = large_file();
+    for (key, (status, reason)) in VERDICTS {
+        let ran = tool("nghttp")
+            .args(["--verbose", "--timeout=30", "--header", key, "--data", &file])
+            .arg(weir.url("/upload"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(said.contains(&format!(":status: {status}")), "{said}");
+        assert!(said.contains(&format!("details=\"{reason}\"")), "{said}");
+        let resets = said.matches("RST_STREAM").count();
+        assert_eq!(
+            (resets, said.matches("(error_code=NO_ERROR(0x00))").count() >= 1),
+            (1, true),
+            "{said}"
+        );
+    }
+}
+
+fn large_file() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("large");
+    std::fs::write(&file, vec![b'x'; LARGE]).unwrap();
+    (folder, file.display().to_string())
+}
+
+/// What a large upload is told: a refusal over its body gives the token back, so a key lasts.
+const VERDICTS: [(&str, (u16, &str)); 2] =
+    [("x-key: fresh", (413, "body_too_large")), ("x-key: spent", (429, "rate_limited"))];
+
+fn spend(weir: &Weir) {
+    assert_eq!(curl(&["-H", "x-key: spent", &weir.url("/healthz")]).status(), 200);
+}

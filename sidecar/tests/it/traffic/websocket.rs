@@ -1,0 +1,37 @@
+//! WebSockets: Python's websockets on one side, the clinic's on the other.
+
+use super::{
+    clinic::behind,
+    process::{check, python},
+};
+use crate::weir::{Weir, until};
+
+fn client(weir: &Weir, case: &str) {
+    let url = format!("ws://{}/ws", weir.address());
+    check(python("websocket_client.py").args([&url, case]));
+}
+
+#[test]
+fn messages_come_back_as_they_were_sent() {
+    let (_clinic, weir) = behind("");
+    for case in ["text", "binary", "ping", "close"] {
+        client(&weir, case);
+    }
+    until("all have closed", || weir.metric("weir_streams_open", &[]) == 0.0);
+    assert_eq!(weir.metric("weir_requests_total", &["reason=\"ok\""]), 4.0);
+}
+
+#[test]
+fn a_websocket_outlives_the_total_and_the_limit_for_bodies() {
+    let (_clinic, weir) =
+        behind("timeout: { connect: 1s, first_byte: 1s, total: 1s }, limits: { body: 1KiB }");
+    client(&weir, "long");
+    client(&weir, "binary");
+}
+
+#[test]
+fn one_more_than_the_limit_is_refused_until_another_closes() {
+    let (_clinic, weir) = behind("limits: { streams: 2 }");
+    client(&weir, "limit");
+    assert_eq!(weir.metric("weir_requests_total", &["reason=\"stream_limit\""]), 1.0);
+}
