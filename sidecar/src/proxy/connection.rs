@@ -38,10 +38,10 @@ impl Connection {
             Ok(Some(Protocol::H1)) => self.serve_h1(client, first, until).await,
             Ok(Some(Protocol::H2)) => {
                 client.replay(first.freeze());
-                self.serve_h2(client).await;
+                Box::pin(self.serve_h2(client)).await;
             }
             // Nobody there, or nothing but the beginning of a preface.
-            Err(_) if !first.is_empty() => self.too_late(client, started).await,
+            Err(_) if !first.is_empty() => Box::pin(self.too_late(client, started)).await,
             Ok(None) | Err(_) => {}
         }
     }

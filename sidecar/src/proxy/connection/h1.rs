@@ -30,17 +30,22 @@ use crate::{clock, reason::Reason};
 
 impl Connection {
     /// `read` is what has been read of the first request already, and is not empty.
-    pub(super) async fn serve_h1(&self, client: ClientStream, read: BytesMut, until: Instant) {
-        let (mut client, mut read, mut until) = (Box::new(client), read, until);
+    pub(super) async fn serve_h1(
+        &self,
+        client: ClientStream,
+        mut read: BytesMut,
+        mut until: Instant,
+    ) {
+        let mut client = Box::new(client);
         for request in 1..=self.listener.limits.requests_per_connection.get() {
             let last = request == self.listener.limits.requests_per_connection.get();
             let started = clock::now();
             if request > 1 {
                 until = clock::instant(started + self.listener.timeout.request_header);
             }
-            let Some(next) = self.request_h1(client, read, started, until, last).await else {
-                return;
-            };
+            // On the heap for as long as it lasts, so that an idle connection is small.
+            let request = Box::pin(self.request_h1(client, read, started, until, last));
+            let Some(next) = request.await else { return };
             let Ok(stream) = next.stream.into_any().downcast() else { return };
             (client, read) = (stream, next.prefix);
             if read.is_empty() {
@@ -151,7 +156,8 @@ async fn refuse(
 }
 
 /// Reads until a head is whole, and tells its length or what is wrong with it so far; `None` when
-/// the client leaves before.
+/// the client leaves before. `read` grows to `limits.header_bytes` and a byte, which tells that it
+/// is too much.
 async fn read_head(
     client: &mut ClientStream,
     read: &mut BytesMut,
@@ -164,7 +170,9 @@ async fn read_head(
             Ok(Some(length)) => return Some(Ok(length)),
             Err(fault) => return Some(Err(fault)),
         }
-        if client.read_buf(read).await.ok()? == 0 {
+        // Not even the limit is read without an end, so there is room.
+        let room = (limits.header_bytes.get() + 1).saturating_sub(read.len() as u64);
+        if (&mut *client).take(room).read_buf(read).await.ok()? == 0 {
             return None;
         }
     }
