@@ -45,7 +45,7 @@ fn slow_headers_hurt_nobody_else_and_are_closed_in_time() {
         }
         until("the slow ones are there", || weir.metric("weir_requests_in_flight", &[]) > 0.0);
         let mut answered = 0;
-        while slow.len() > 0 {
+        while !slow.is_empty() {
             assert_eq!(Ask::get("/").of(address, Speaks::H1).await.status, 200);
             answered += 1;
             while let Some(status) = slow.try_join_next() {
