@@ -11,5 +11,6 @@ mod faults;
 mod ledger;
 mod lifecycle;
 mod strict;
+mod strict;
 mod traffic;
 mod weir;
