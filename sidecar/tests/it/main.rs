@@ -11,6 +11,5 @@ mod faults;
 mod ledger;
 mod lifecycle;
 mod strict;
-mod strict;
 mod traffic;
 mod weir;
