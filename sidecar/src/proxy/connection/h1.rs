@@ -170,7 +170,7 @@ async fn read_head(
             Ok(Some(length)) => return Some(Ok(length)),
             Err(fault) => return Some(Err(fault)),
         }
-        // Not even the limit is read without an end, so there is room.
+        // At least 1: a head that had passed the limit would have been refused just now.
         let room = (limits.header_bytes.get() + 1).saturating_sub(read.len() as u64);
         if (&mut *client).take(room).read_buf(read).await.ok()? == 0 {
             return None;
