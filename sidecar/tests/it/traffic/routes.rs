@@ -64,7 +64,7 @@ fn the_first_route_that_matches_takes_it() {
         ("/folder/x", &[], "folder"),
         ("/folder", &[], ""),
         ("/m", &["-X", "PUT"], "writes"),
-        ("/m", &["--data", "x"], "writes"),
+        ("/m", &["-X", "POST"], "writes"),
         ("/m", &[], ""),
         ("/h", &["-H", "x-tenant: acme"], "tenant"),
         ("/h", &["-H", "x-tenant: other", "-H", "x-api-key: any"], "keyed"),
