@@ -26,5 +26,6 @@ mod refuse;
 mod stream;
 mod way;
 mod worker;
+mod write_behind;
 
 pub(crate) use self::accept::{BindError, Bound, bind, run};

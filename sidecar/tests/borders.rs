@@ -2,6 +2,7 @@
 //!
 //! What may use what is in `docs/ARCHITECTURE.md`; this holds it. A border that has to move is moved
 //! there and here, in one change that says why.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeSet,

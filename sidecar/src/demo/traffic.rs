@@ -120,10 +120,10 @@ impl Traffic {
             ("/drug-info/aspirin".to_owned(), ""),
             ("/drug-info/ibuprofen".to_owned(), ""),
         ];
-        if beat % 3 == 0 {
+        if beat.is_multiple_of(3) {
             round.push((format!("/studies/{patient}/report"), ""));
         }
-        if beat % 5 == 0 {
+        if beat.is_multiple_of(5) {
             round.push(("/partner/trials".to_owned(), "alpha-key"));
         }
         for _ in 0..phase.partner_requests() {

@@ -154,7 +154,7 @@ impl Page {
                 routes: self.routes.iter().map(RouteCells::read).collect(),
             };
             fence(Acquire);
-            if before % 2 == 0 && before == self.version.load(Relaxed) {
+            if before.is_multiple_of(2) && before == self.version.load(Relaxed) {
                 return totals;
             }
             std::thread::yield_now();
@@ -238,7 +238,7 @@ mod tests {
                         page.begin(0);
                         page.end(0, 0, Reason::Ok, Some(200), Duration::from_millis(1));
                         requests += 1;
-                        if requests % 64 == 0 {
+                        if requests.is_multiple_of(64) {
                             thread::yield_now();
                         }
                     }

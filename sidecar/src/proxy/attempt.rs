@@ -82,6 +82,9 @@ async fn run(
         Ok(sent) => sent.map_err(|error| upstream_stop(&error))?,
         Err(_) => {
             let detail = "the upstream did not take the request header in time";
+            if exchange.deadline.callers {
+                return Err(Stop::Refused(Refusal::new(Reason::Deadline, detail)));
+            }
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamTotalTimeout, detail)));
         }
     }

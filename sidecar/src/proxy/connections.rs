@@ -22,7 +22,10 @@ use tokio::{io::AsyncReadExt, task::unconstrained, time};
 use weir_config::Protocol;
 use weir_policy::Time;
 
-use super::pump::UpstreamSession;
+use super::{
+    pump::{UpstreamSession, backlog_of},
+    write_behind::WriteBehind,
+};
 use crate::{
     clock,
     upstream::{Endpoint, Upstream},
@@ -40,8 +43,15 @@ pub(super) struct Connections {
 }
 
 enum Transport {
-    H1 { connector: Arc<TransportConnector>, idle: Mutex<HashMap<u64, Vec<Idle>>> },
-    H2(Box<Connector>),
+    H1 {
+        connector: Arc<TransportConnector>,
+        idle: Mutex<HashMap<u64, Vec<Idle>>>,
+    },
+    H2 {
+        connector: Box<Connector>,
+        /// Held while a connection is looked for, so that requests that come at once share one.
+        looking: tokio::sync::Mutex<()>,
+    },
 }
 
 struct Idle {
@@ -65,7 +75,10 @@ impl Connections {
                 let connector = if ca.is_some() { own() } else { Arc::clone(plain) };
                 Transport::H1 { connector, idle: Mutex::default() }
             }
-            Protocol::H2 => Transport::H2(Box::new(Connector::new(Some(options(ca))))),
+            Protocol::H2 => Transport::H2 {
+                connector: Box::new(Connector::new(Some(options(ca)))),
+                looking: tokio::sync::Mutex::default(),
+            },
         };
         Self { upstream: Arc::clone(upstream), transport }
     }
@@ -79,11 +92,14 @@ impl Connections {
             Transport::H1 { connector, idle } => match self.take(idle, endpoint) {
                 Some(stream) => (UpstreamSession::H1(H1Session::new(stream)), true),
                 None => {
-                    let stream = connector.new_stream(&endpoint.peer).await?;
-                    (UpstreamSession::H1(H1Session::new(stream)), false)
+                    let stream = WriteBehind::new(connector.new_stream(&endpoint.peer).await?);
+                    (UpstreamSession::H1(H1Session::new(Box::new(stream))), false)
                 }
             },
-            Transport::H2(connector) => connector.get_http_session(&endpoint.peer).await?,
+            Transport::H2 { connector, looking } => {
+                let _looking = looking.lock().await;
+                connector.get_http_session(&endpoint.peer).await?
+            }
         };
         if !reused {
             self.upstream.connections_opened.fetch_add(1, Relaxed);
@@ -100,7 +116,9 @@ impl Connections {
         whole: bool,
     ) {
         match (&self.transport, session) {
-            (Transport::H1 { idle, .. }, UpstreamSession::H1(mut session)) if whole => {
+            (Transport::H1 { idle, .. }, UpstreamSession::H1(mut session))
+                if whole && backlog_of(&session).is_empty() =>
+            {
                 session.respect_keepalive();
                 let Some(stream) = session.reuse().await else { return };
                 let mut idle = lock(idle);
@@ -109,7 +127,7 @@ impl Connections {
                     kept.push(Idle { stream, since: clock::now() });
                 }
             }
-            (Transport::H2(connector), session @ UpstreamSession::H2(_)) => {
+            (Transport::H2 { connector, .. }, session @ UpstreamSession::H2(_)) => {
                 connector
                     .release_http_session(session, &endpoint.peer, Some(self.upstream.keepalive))
                     .await;

@@ -35,11 +35,10 @@ pub(super) enum Rest {
 
 impl Rest {
     pub(super) fn of(session: &mut ServerSession) -> Self {
-        // An h2 stream ends by itself and leaves its connection alone.
-        let ServerSession::H1(h1) = session else { return Self::None };
-        if h1.is_body_done() {
+        if session.is_body_done() {
             return Self::None;
         }
+        let ServerSession::H1(h1) = session else { return Self::Unbounded };
         let headers = &h1.req_header().headers;
         let length = headers
             .get(header::CONTENT_LENGTH)
@@ -58,21 +57,40 @@ pub(super) async fn drain(mut session: ServerSession) -> Option<ReusableHttpStre
     session.finish().await.ok().flatten()
 }
 
-/// Closes our half, and reads on for a moment so that the answer is not lost to a reset.
-pub(super) async fn linger(mut stream: Stream) {
+/// Reads on for a moment after the answer, so that it is not lost to a reset.
+///
+/// On h1 our half is closed first. On h2 the answer has ended the stream; some clients (curl 7.88)
+/// forget an answer whose stream is reset while they are still sending, although RFC 9113 (section
+/// 8.1) lets a server do that.
+pub(super) async fn linger(session: ServerSession) {
     let read_on = async {
-        stream.shutdown().await?;
-        let mut unwanted = vec![0; 16 * 1024];
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match stream.read(&mut unwanted).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
+        match session {
+            ServerSession::H1(session) => read_on_h1(session.into_inner()).await,
+            session => read_on_h2(session).await,
         }
-        std::io::Result::Ok(())
     };
-    if let Ok(Err(error)) = timeout(LINGER_TIMEOUT, read_on).await {
-        tracing::debug!(%error, "client left while its rest was read");
+    if timeout(LINGER_TIMEOUT, read_on).await.is_err() {
+        tracing::debug!("a client went on sending what nobody reads");
+    }
+}
+
+async fn read_on_h1(mut stream: Stream) {
+    stream.shutdown().await.unwrap_or_default();
+    let mut unwanted = vec![0; 16 * 1024];
+    let mut left = LINGER_BYTES;
+    // An end and an error are the same here: nobody sends any more.
+    while left > 0
+        && let Ok(read @ 1..) = stream.read(&mut unwanted).await
+    {
+        left = left.saturating_sub(read);
+    }
+}
+
+async fn read_on_h2(mut session: ServerSession) {
+    let mut left = LINGER_BYTES;
+    while left > 0
+        && let Ok(Some(unwanted)) = session.read_request_body().await
+    {
+        left = left.saturating_sub(unwanted.len());
     }
 }

@@ -23,7 +23,7 @@ use http::{HeaderMap, Method, StatusCode};
 use pingora::{
     ErrorType::{Custom, WriteTimedout},
     http::ResponseHeader,
-    protocols::http::{HttpTask, ServerSession},
+    protocols::http::{HttpTask, ServerSession, v1::client::HttpSession as H1Session},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 use weir_policy::Time;
@@ -39,6 +39,7 @@ use super::{
     forward,
     refuse::{self, Refusal},
     way::Stop,
+    write_behind::{Backlog, WriteBehind},
 };
 use crate::{clock, plan::Route, reason::Reason};
 
@@ -55,6 +56,8 @@ pub(super) struct Pump<'a> {
     upstream: &'a mut UpstreamSession,
     /// The sending half of an h2 stream, so that it waits for window while the answer is read.
     window: Option<SendStream<Bytes>>,
+    /// What an h1 upstream has not taken yet.
+    backlog: Backlog,
     upload: Upload,
     uploaded: u64,
     informational: u32,
@@ -74,6 +77,8 @@ enum Upload {
     Open,
     /// Read from the client, waiting for the upstream's window.
     Held(Bytes),
+    /// Written to an h1 upstream that has not taken all of it.
+    Behind,
     Done,
     /// The upstream takes no more; its answer is awaited, and the rest stays with the client.
     Abandoned,
@@ -95,9 +100,10 @@ impl<'a> Pump<'a> {
         upstream: &'a mut UpstreamSession,
     ) -> Self {
         let now = clock::now();
-        let window = match upstream {
-            UpstreamSession::H2(stream) => stream.take_request_body_writer(),
-            _ => None,
+        let (window, backlog) = match upstream {
+            UpstreamSession::H2(stream) => (stream.take_request_body_writer(), Backlog::default()),
+            UpstreamSession::H1(stream) => (None, backlog_of(stream)),
+            UpstreamSession::Custom(()) => (None, Backlog::default()),
         };
         let upload = if session.is_body_done() { Upload::Done } else { Upload::Open };
         let armed = exchange.deadline.at;
@@ -107,6 +113,7 @@ impl<'a> Pump<'a> {
             route,
             upstream,
             window,
+            backlog,
             upload,
             uploaded: 0,
             informational: 0,
@@ -126,6 +133,7 @@ impl<'a> Pump<'a> {
             let reading = matches!(self.upload, Upload::Open | Upload::Done);
             let no_more = matches!(self.upload, Upload::Done);
             let held = matches!(self.upload, Upload::Held(_));
+            let behind = matches!(self.upload, Upload::Behind);
             tokio::select! {
                 biased;
                 task = next(self.upstream) => {
@@ -135,6 +143,7 @@ impl<'a> Pump<'a> {
                     }
                 }
                 room = room(&mut self.window), if held => self.send_held(room),
+                () = self.backlog.sent(), if behind => self.caught_up(),
                 body = self.session.read_body_or_idle(no_more), if reading => {
                     let body = body.map_err(|error| client_failed(&error))?;
                     if self.up(body).await? {
@@ -196,7 +205,19 @@ impl<'a> Pump<'a> {
             Err(_) => self.upload = Upload::Abandoned,
             Ok(_) => self.upstream_at = clock::now(),
         }
+        let more = self.upgraded() || !self.session.is_body_done();
+        if more && matches!(self.upload, Upload::Open) && !self.backlog.is_empty() {
+            self.upload = Upload::Behind;
+        }
         Ok(())
+    }
+
+    /// The upstream has taken what was written, so the client may send more.
+    fn caught_up(&mut self) {
+        self.upstream_at = clock::now();
+        self.upload = Upload::Open;
+        self.client_at = self.upstream_at;
+        self.set_timer();
     }
 
     async fn end_upload(&mut self) -> Result<(), Stop> {
@@ -297,10 +318,12 @@ impl<'a> Pump<'a> {
         }
         if self.session.req_header().version != http::Version::HTTP_10 {
             forward::response(&mut header, self.session.req_header(), true);
-            self.session
-                .write_response_header(header)
-                .await
-                .map_err(|error| client_failed(&error))?;
+            let until =
+                clock::instant(self.latest(clock::now() + self.exchange.listener.timeout.write));
+            // Pingora takes a 100 for an answer that came before the body, and would close for it.
+            self.session.set_close_on_response_before_downstream_finish(false);
+            within(until, self.session.write_response_header(header)).await?;
+            self.session.set_close_on_response_before_downstream_finish(true);
         }
         Ok(false)
     }
@@ -415,6 +438,12 @@ impl<'a> Pump<'a> {
         let verdict = self.verdict();
         self.exchange.upstream_done(verdict);
     }
+}
+
+/// What the stream of an h1 session has taken and not sent.
+pub(super) fn backlog_of(session: &H1Session) -> Backlog {
+    let stream = (**session.stream()).as_any().downcast_ref::<WriteBehind>();
+    stream.map_or_else(Backlog::default, |stream| stream.backlog().clone())
 }
 
 /// Waits until the upstream's window has room; `None` when the stream takes no more.

@@ -21,6 +21,12 @@ use crate::{clock, observe::explain::Refused, reason::Reason};
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
+    /// Apart, because most requests never see it and every result carries its size.
+    advice: Box<Advice>,
+}
+
+#[derive(Debug, Default)]
+struct Advice {
     detail: String,
     policy: String,
     retry_after: Option<Duration>,
@@ -31,43 +37,35 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-            policy: String::new(),
-            retry_after: None,
-            rate: None,
-            inputs: Vec::new(),
-            would_pass: String::new(),
-        }
+        Self { reason, advice: Box::new(Advice { detail: detail.into(), ..Advice::default() }) }
     }
 
     /// Names the policy as the configuration does.
     pub(super) fn policy(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.policy);
+        name.clone_into(&mut self.advice.policy);
         self
     }
 
     pub(super) fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.advice.retry_after = Some(after);
         self
     }
 
     /// The `RateLimit` fields.
     pub(super) fn rate(mut self, policy: &HeaderValue, remaining: u32, reset: Duration) -> Self {
-        self.rate = Some((policy.clone(), rate_limit(policy, remaining, reset)));
+        self.advice.rate = Some((policy.clone(), rate_limit(policy, remaining, reset)));
         self
     }
 
     /// A number of this instant, for `/explain`.
     pub(super) fn input(mut self, name: &'static str, value: impl Display) -> Self {
-        self.inputs.push((name, value.to_string()));
+        self.advice.inputs.push((name, value.to_string()));
         self
     }
 
     /// The nearest change that would have let the request pass.
     pub(super) fn would_pass(mut self, change: String) -> Self {
-        self.would_pass = change;
+        self.advice.would_pass = change;
         self
     }
 }
@@ -145,9 +143,9 @@ fn problem(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
         title: status.canonical_reason().unwrap_or_default(),
         status: status.as_u16(),
         reason: refusal.reason.word(),
-        policy: &refusal.policy,
+        policy: &refusal.advice.policy,
         id,
-        detail: &refusal.detail,
+        detail: &refusal.advice.detail,
     };
     // Strings and a number always serialize.
     let mut body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -176,11 +174,11 @@ fn trailers_only(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
         HeaderName::from_static("grpc-status"),
         HeaderValue::from(u16::from(refusal.reason.grpc_code())),
     );
-    let message = format!("{}: {} ({id})", refusal.reason.word(), refusal.detail);
+    let message = format!("{}: {} ({id})", refusal.reason.word(), refusal.advice.detail);
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(&message)) {
         put(&mut response, HeaderName::from_static("grpc-message"), message);
     }
-    if let Some(after) = refusal.retry_after {
+    if let Some(after) = refusal.advice.retry_after {
         let millis = HeaderValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
         put(&mut response, HeaderName::from_static("grpc-retry-pushback-ms"), millis);
     }
@@ -189,10 +187,10 @@ fn trailers_only(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
 }
 
 fn advise(response: &mut ResponseHeader, refusal: &Refusal) {
-    if let Some(after) = refusal.retry_after {
+    if let Some(after) = refusal.advice.retry_after {
         put(response, header::RETRY_AFTER, HeaderValue::from(whole_seconds(after).max(1)));
     }
-    if let Some((policy, left)) = &refusal.rate {
+    if let Some((policy, left)) = &refusal.advice.rate {
         put(response, HeaderName::from_static("ratelimit-policy"), policy.clone());
         put(response, HeaderName::from_static("ratelimit"), left.clone());
     }
@@ -256,15 +254,15 @@ fn refused(
         at: clock::unix_seconds(),
         listener: exchange.listener.name.clone(),
         route: exchange.route.as_ref().map_or_else(String::new, |route| route.name.clone()),
-        policy: refusal.policy.clone(),
+        policy: refusal.advice.policy.clone(),
         reason: refusal.reason,
         status,
         method: request.map_or_else(String::new, |request| request.method.to_string()),
         path: path[..kept.unwrap_or(0)].to_owned(),
-        detail: refusal.detail.clone(),
-        inputs: refusal.inputs.clone(),
-        would_pass: refusal.would_pass.clone(),
-        retry_after: refusal.retry_after,
+        detail: refusal.advice.detail.clone(),
+        inputs: refusal.advice.inputs.clone(),
+        would_pass: refusal.advice.would_pass.clone(),
+        retry_after: refusal.advice.retry_after,
     }
 }
 

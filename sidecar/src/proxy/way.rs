@@ -1,10 +1,13 @@
 //! A request's way through the stages, and what becomes of its connection.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use pingora::protocols::{
     Stream,
     http::{ServerSession, server::ReusableHttpStream},
 };
+use tokio::time::timeout;
 
 use super::{
     admit, attempt,
@@ -66,9 +69,7 @@ pub(super) async fn walk(mut exchange: Exchange, mut session: ServerSession) -> 
         }
         After::Linger(session) => {
             drop(exchange);
-            if let ServerSession::H1(session) = session {
-                linger(session.into_inner()).await;
-            }
+            linger(session).await;
             None
         }
         After::Close => None,
@@ -125,6 +126,17 @@ async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) ->
     }
 }
 
+/// Ends an answer in the middle, so that nobody takes it for whole; what was said of it arrives.
+async fn cut(mut session: ServerSession) {
+    match &mut session {
+        ServerSession::H2(session) => session.shutdown(),
+        session => timeout(CUT_TIMEOUT, session.shutdown()).await.unwrap_or_default(),
+    }
+}
+
+/// How long a client may take to hear the beginning of an answer that has no end.
+const CUT_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Says why, where the answer has not begun; otherwise it is cut so that nobody takes it for whole.
 async fn answer_or_cut(
     exchange: &mut Exchange,
@@ -133,9 +145,7 @@ async fn answer_or_cut(
 ) -> After {
     let begun = session.response_written().is_some_and(|header| !header.status.is_informational());
     if begun {
-        if let ServerSession::H2(session) = &mut session {
-            session.shutdown();
-        }
+        cut(session).await;
         return After::Close;
     }
     let rest = Rest::of(&mut session);

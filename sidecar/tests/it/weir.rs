@@ -1,4 +1,7 @@
 //! A sidecar under test: the built binary on ports of its own.
+#![allow(clippy::disallowed_methods, reason = "tests wait with a deadline of their own")]
+#![allow(clippy::let_underscore_must_use, reason = "a process or a peer may have gone already")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -148,9 +148,7 @@ async fn refuse(
     if refuse::answer(&mut exchange, &mut session, refusal).await.is_ok() {
         // The client is told and counted; what it still sends is nobody's request.
         drop(exchange);
-        if let ServerSession::H1(session) = session {
-            linger(session.into_inner()).await;
-        }
+        linger(session).await;
     }
     None
 }

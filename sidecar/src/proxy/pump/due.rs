@@ -28,7 +28,7 @@ impl Pump<'_> {
             Upload::Open if !self.streaming => {
                 Some((self.client_at + timeout.request_body, Due::RequestBody))
             }
-            Upload::Held(_) => Some((self.upstream_at + timeout.idle, Due::Idle)),
+            Upload::Held(_) | Upload::Behind => Some((self.upstream_at + timeout.idle, Due::Idle)),
             Upload::Done | Upload::Abandoned if !self.header_sent => {
                 Some((self.upstream_at + timeout.first_byte, Due::FirstByte))
             }
