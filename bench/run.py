@@ -3,9 +3,9 @@
 
 Each proxy runs one worker on a core of its own; the service behind it and the load share the other
 core. Rounds are interleaved and every measurement starts a fresh process, so that neither a busy
-minute nor a lucky memory layout makes a winner. Ends by itself, after about three minutes.
+minute nor a lucky memory layout makes a winner. Ends by itself within two to five minutes.
 
-`--profile` tells instead where the CPU time of Weir, or of bare Pingora, goes.
+`--profile NAME` tells instead where the CPU time of one of them goes.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def parsed():
         metavar="NAME,...",
         help=f"of {', '.join(proxies.NAMES)}; ratios need {proxies.BARE}",
     )
-    parser.add_argument("--profile", choices=[proxies.WEIR, proxies.BARE], help="where its CPU time goes")
+    parser.add_argument("--profile", choices=proxies.NAMES, help="where its CPU time goes")
     parser.add_argument(
         "--patience", type=int, default=5, help="seconds to wait for a quiet machine each time (5)"
     )

@@ -27,7 +27,7 @@ GROUPS = [
     ("kernel: receive", r"^__x64_sys_(recvfrom|recvmsg|read|readv) "),
     ("kernel: wait for events", r"^__x64_sys_(epoll_\w+|futex) "),
     ("kernel: other", r"^(__x64_sys_|do_syscall_64|asm_)"),
-    ("allocation", r"malloc/malloc\.c|malloc/arena\.c|^(__GI_)?(__libc_)?(malloc|free|realloc|calloc) "),
+    ("allocation", r"jemalloc|^_rjem_|malloc/malloc\.c|malloc/arena\.c|^(__GI_)?(__libc_)?(malloc|free|realloc|calloc) "),
     ("timers and clock", r"pingora-timeout|tokio-\d[^ ]*/time/|sidecar/src/clock\.rs|clock_gettime"),
     ("parsing", r"\[httparse"),
     ("Weir: strict reading of heads", r"sidecar/src/proxy/head"),
@@ -41,7 +41,7 @@ GROUPS = [
 GROUPS = [(name, re.compile(pattern)) for name, pattern in GROUPS]
 
 # What stands before the part of a path that tells the crate.
-ROOTS = re.compile(r"^.*/registry/src/[^/]*/|^/rustc/[0-9a-f]*/library/|^.*/(?=sidecar/|config/)")
+ROOTS = re.compile(r"^.*/registry/src/[^/]*/|^/rustc/[0-9a-f]*/library/|^.*/out/build/|^.*/(?=sidecar/|config/)")
 # Below a system call, and where a stack could not be followed further.
 INNER_KERNEL = re.compile(r"^(?!__x64_sys_).*\[kernel\]|^\[unknown\]")
 LINE = re.compile(r":\d+( \(inlined\))?$")
