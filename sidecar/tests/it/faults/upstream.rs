@@ -187,21 +187,23 @@ fn an_answer_before_the_body_is_read_reaches_a_client_that_is_still_sending() {
     assert_eq!(ended(&weir, "ok"), 6);
 }
 
-/// Over h1 a service that answers while it reads can still come to a standstill with the sidecar,
-/// each waiting for the other to read: Pingora's session writes or reads, never both.
+/// Who waits for a write and reads nothing meanwhile stands still with a service that does the same.
 #[test]
-fn an_echo_over_h2_flows_while_the_request_is_still_being_sent() {
+fn an_echo_flows_while_the_request_is_still_being_sent() {
     const LENGTH: usize = 64 << 20;
-    let backend = Backend::start(Speaks::H2, |_| vec![Step::Head(200, LENGTH), Step::Echo]);
-    let weir = Weir::start(&format!(
-        "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, limits: {{ body: 1GiB }} }}] }}]\n\
-         upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: h2 }} }}\n",
-        backend.address
-    ));
-    for client in Speaks::BOTH {
-        let ask = Ask::post("/", Upload::Bytes(LENGTH));
-        let answer = RUNTIME.block_on(ask.of(weir.address(), client));
-        assert_eq!((answer.status, answer.body), (200, LENGTH), "{client:?}: {answer:?}");
+    for (service, protocol) in [(Speaks::H1, "h1"), (Speaks::H2, "h2")] {
+        let backend = Backend::start(service, |_| vec![Step::Head(200, LENGTH), Step::Echo]);
+        let weir = Weir::start(&format!(
+            "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, limits: {{ body: 1GiB }}, timeout: {{ total: 5m }} }}] }}]\n\
+             upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {protocol} }} }}\n",
+            backend.address
+        ));
+        for client in Speaks::BOTH {
+            let ask = Ask::post("/", Upload::Bytes(LENGTH));
+            let answer = RUNTIME.block_on(ask.of(weir.address(), client));
+            let seen = (answer.status, answer.body);
+            assert_eq!(seen, (200, LENGTH), "{client:?} to {protocol}: {answer:?}");
+        }
     }
 }
 
