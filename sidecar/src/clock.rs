@@ -4,10 +4,14 @@
 //! It is monotonic, so a jump of the wall clock moves no limit, no breaker and no timeout.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::OnceLock,
+    task::Poll,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use tokio::time::timeout_at;
 use weir_policy::Time;
 
 static EPOCH: OnceLock<Instant> = OnceLock::new();
@@ -24,6 +28,21 @@ pub(crate) fn now() -> Time {
 pub(crate) fn instant(time: Time) -> tokio::time::Instant {
     let epoch = *EPOCH.get_or_init(first_instant);
     tokio::time::Instant::from_std(epoch + Duration::from_nanos(time.as_nanos()))
+}
+
+/// Waits for `future` until `time`; `None` when it took longer.
+///
+/// Most waits on a request's way are over at once, so a timer is made only for those that are not.
+pub(crate) async fn by<F: Future>(time: Time, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    match at_once.await {
+        Some(output) => Some(output),
+        None => timeout_at(instant(time), future).await.ok(),
+    }
 }
 
 /// Seconds since 1970 on the wall clock; for people only.

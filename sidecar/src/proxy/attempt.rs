@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use http::Method;
 use pingora::{ErrorType::ConnectTimedout, http::RequestHeader, protocols::http::ServerSession};
-use tokio::time::timeout_at;
 use weir_policy::Breaker;
 
 use super::{
@@ -68,7 +67,7 @@ async fn run(
     header: Box<RequestHeader>,
     has_body: bool,
 ) -> Result<Finished, Stop> {
-    let until = clock::instant(exchange.deadline.at);
+    let until = exchange.deadline.at;
     let sent = async {
         match &mut *upstream {
             UpstreamSession::H2(stream) => stream.write_request_header(header, !has_body),
@@ -78,9 +77,9 @@ async fn run(
             }
         }
     };
-    match timeout_at(until, sent).await {
-        Ok(sent) => sent.map_err(|error| upstream_stop(&error))?,
-        Err(_) => {
+    match clock::by(until, sent).await {
+        Some(sent) => sent.map_err(|error| upstream_stop(&error))?,
+        None => {
             let detail = "the upstream did not take the request header in time";
             if exchange.deadline.callers {
                 return Err(Stop::Refused(Refusal::new(Reason::Deadline, detail)));
@@ -139,15 +138,15 @@ async fn connect(
         }
         Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, detail))
     };
-    match timeout_at(clock::instant(until), connections.get(endpoint)).await {
-        Err(_) => Err(timed_out()),
-        Ok(Err(error)) if *error.etype() == ConnectTimedout => Err(timed_out()),
-        Ok(Err(error)) => {
+    match clock::by(until, connections.get(endpoint)).await {
+        None => Err(timed_out()),
+        Some(Err(error)) if *error.etype() == ConnectTimedout => Err(timed_out()),
+        Some(Err(error)) => {
             let failed =
                 refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
             Err(Stop::Upstream(failed.input("error", error.root_cause())))
         }
-        Ok(Ok(connected)) => Ok(connected),
+        Some(Ok(connected)) => Ok(connected),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::BytesMut;
-use tokio::{io::AsyncReadExt, time::timeout_at};
+use tokio::io::AsyncReadExt;
 
 use super::{head::Fault, refuse::Refusal, stream::ClientStream, worker::Worker};
 use crate::{clock, plan::Listener, reason::Reason};
@@ -32,17 +32,17 @@ impl Connection {
     /// Serves the connection until it ends.
     pub(super) async fn serve(self, mut client: ClientStream) {
         let started = clock::now();
-        let until = clock::instant(started + self.listener.timeout.request_header);
+        let until = started + self.listener.timeout.request_header;
         let mut first = BytesMut::new();
-        match timeout_at(until, sniff(&mut client, &mut first)).await {
-            Ok(Some(Protocol::H1)) => self.serve_h1(client, first, until).await,
-            Ok(Some(Protocol::H2)) => {
+        match clock::by(until, sniff(&mut client, &mut first)).await {
+            Some(Some(Protocol::H1)) => self.serve_h1(client, first, until).await,
+            Some(Some(Protocol::H2)) => {
                 client.replay(first.freeze());
                 Box::pin(self.serve_h2(client)).await;
             }
             // Nobody there, or nothing but the beginning of a preface.
-            Err(_) if !first.is_empty() => Box::pin(self.too_late(client, started)).await,
-            Ok(None) | Err(_) => {}
+            None if !first.is_empty() => Box::pin(self.too_late(client, started)).await,
+            Some(None) | None => {}
         }
     }
 }

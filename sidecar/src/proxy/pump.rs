@@ -25,7 +25,7 @@ use pingora::{
     http::ResponseHeader,
     protocols::http::{HttpTask, ServerSession, v1::client::HttpSession as H1Session},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use weir_policy::Time;
 
 pub(super) use self::answer::upstream_stop;
@@ -191,19 +191,15 @@ impl<'a> Pump<'a> {
         let idle = clock::now() + self.route.timeout.idle;
         let until = self.latest(idle);
         let UpstreamSession::H1(upstream) = &mut self.upstream else { return Ok(()) };
-        let written = tokio::select! {
-            biased;
-            written = upstream.write_body(&body) => written,
-            () = sleep_until(clock::instant(until)) => {
+        match clock::by(until, upstream.write_body(&body)).await {
+            None => {
                 // The client has sent; it is the upstream that does not take it.
                 self.upload = Upload::Abandoned;
                 return Err(self.overdue(if until < idle { Due::Total } else { Due::Idle }));
             }
-        };
-        match written {
             // The upstream may have answered and closed without reading on; its answer comes first.
-            Err(_) => self.upload = Upload::Abandoned,
-            Ok(_) => self.upstream_at = clock::now(),
+            Some(Err(_)) => self.upload = Upload::Abandoned,
+            Some(Ok(_)) => self.upstream_at = clock::now(),
         }
         let more = self.upgraded() || !self.session.is_body_done();
         if more && matches!(self.upload, Upload::Open) && !self.backlog.is_empty() {
@@ -318,8 +314,7 @@ impl<'a> Pump<'a> {
         }
         if self.session.req_header().version != http::Version::HTTP_10 {
             forward::response(&mut header, self.session.req_header(), true);
-            let until =
-                clock::instant(self.latest(clock::now() + self.exchange.listener.timeout.write));
+            let until = self.latest(self.upstream_at + self.exchange.listener.timeout.write);
             // Pingora takes a 100 for an answer that came before the body, and would close for it.
             self.session.set_close_on_response_before_downstream_finish(false);
             within(until, self.session.write_response_header(header)).await?;
@@ -394,8 +389,7 @@ impl<'a> Pump<'a> {
                 .write_response_header(header, end)
                 .map_err(|error| client_failed(&error));
         }
-        let until =
-            clock::instant(self.latest(clock::now() + self.exchange.listener.timeout.write));
+        let until = self.latest(self.upstream_at + self.exchange.listener.timeout.write);
         let session = &mut *self.session;
         let written = async {
             session.write_response_header(header).await?;
@@ -405,8 +399,7 @@ impl<'a> Pump<'a> {
     }
 
     async fn write_down(&mut self, body: Bytes, end: bool) -> Result<(), Stop> {
-        let until =
-            clock::instant(self.latest(clock::now() + self.exchange.listener.timeout.write));
+        let until = self.latest(self.upstream_at + self.exchange.listener.timeout.write);
         within(until, self.session.write_response_body(body, end)).await
     }
 
@@ -453,14 +446,10 @@ async fn room(window: &mut Option<SendStream<Bytes>>) -> Option<usize> {
 }
 
 /// A write to the client that must be through by `until`.
-async fn within(
-    until: Instant,
-    write: impl Future<Output = pingora::Result<()>>,
-) -> Result<(), Stop> {
-    tokio::select! {
-        biased;
-        written = write => written.map_err(|error| client_failed(&error)),
-        () = sleep_until(until) => Err(Stop::Gone(Reason::ClientSlow)),
+async fn within(until: Time, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
+    match clock::by(until, write).await {
+        Some(written) => written.map_err(|error| client_failed(&error)),
+        None => Err(Stop::Gone(Reason::ClientSlow)),
     }
 }
 

@@ -7,10 +7,7 @@
 use bytes::BytesMut;
 use http::Method;
 use pingora::protocols::http::{ServerSession, v1::server::HttpSession};
-use tokio::{
-    io::AsyncReadExt,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::{io::AsyncReadExt, time::timeout};
 use weir_config::ListenerLimits;
 use weir_policy::Time;
 
@@ -30,18 +27,13 @@ use crate::{clock, reason::Reason};
 
 impl Connection {
     /// `read` is what has been read of the first request already, and is not empty.
-    pub(super) async fn serve_h1(
-        &self,
-        client: ClientStream,
-        mut read: BytesMut,
-        mut until: Instant,
-    ) {
+    pub(super) async fn serve_h1(&self, client: ClientStream, mut read: BytesMut, mut until: Time) {
         let mut client = Box::new(client);
         for request in 1..=self.listener.limits.requests_per_connection.get() {
             let last = request == self.listener.limits.requests_per_connection.get();
             let started = clock::now();
             if request > 1 {
-                until = clock::instant(started + self.listener.timeout.request_header);
+                until = started + self.listener.timeout.request_header;
             }
             // On the heap for as long as it lasts, so that an idle connection is small.
             let request = Box::pin(self.request_h1(client, read, started, until, last));
@@ -73,14 +65,14 @@ impl Connection {
         mut client: Box<ClientStream>,
         mut read: BytesMut,
         started: Time,
-        until: Instant,
+        until: Time,
         last: bool,
     ) -> Option<Reusable> {
         let mut exchange = Exchange::begin(&self.worker, &self.listener, self.peer, started);
         let limits = &self.listener.limits;
-        let head = match timeout_at(until, read_head(&mut client, &mut read, limits)).await {
-            Ok(head) => head?,
-            Err(_) => return self.refuse_h1(exchange, client, self.header_too_slow()).await,
+        let head = match clock::by(until, read_head(&mut client, &mut read, limits)).await {
+            Some(head) => head?,
+            None => return self.refuse_h1(exchange, client, self.header_too_slow()).await,
         };
         let length = match head.and_then(|length| judge(&mut client, &read, length, limits)) {
             Ok(length) => length,
@@ -89,8 +81,8 @@ impl Connection {
         let mut session = self.session(client);
         session.set_pipelined_prefix(read);
         session.set_pipelining_enabled(true);
-        match timeout_at(until, session.read_request()).await {
-            Ok(Ok(Some(parsed))) if parsed == length => {}
+        match clock::by(until, session.read_request()).await {
+            Some(Ok(Some(parsed))) if parsed == length => {}
             _ => {
                 let detail = "the request header can be read in two ways";
                 return refuse(exchange, session, Refusal::new(Reason::BadRequest, detail)).await;

@@ -190,7 +190,7 @@ fn an_answer_before_the_body_is_read_reaches_a_client_that_is_still_sending() {
 /// Who waits for a write and reads nothing meanwhile stands still with a service that does the same.
 #[test]
 fn an_echo_flows_while_the_request_is_still_being_sent() {
-    const LENGTH: usize = 64 << 20;
+    const LENGTH: usize = 16 << 20;
     for (service, protocol) in [(Speaks::H1, "h1"), (Speaks::H2, "h2")] {
         let backend = Backend::start(service, |_| vec![Step::Head(200, LENGTH), Step::Echo]);
         let weir = Weir::start(&format!(

@@ -22,6 +22,7 @@ pub(super) async fn serve(socket: TcpStream, script: Script, seen: Arc<Seen>) ->
         for step in script(path) {
             match step {
                 Step::Read => request.whole(wire.body(&head).await?),
+                Step::Echo => wire.echo(&head).await?,
                 Step::Reset => return wire.socket.set_zero_linger(),
                 Step::Close => {
                     wire.socket.shutdown().await?;
@@ -56,8 +57,9 @@ impl Wire {
                 self.drip(b".", pause).await
             }
             Step::Freeze => std::future::pending().await,
-            Step::Silence | Step::Read | Step::Reset | Step::Close => self.left().await,
-            Step::Echo => panic!("{step:?} is not h1"),
+            Step::Silence | Step::Read | Step::Echo | Step::Reset | Step::Close => {
+                self.left().await
+            }
         }
     }
 
@@ -111,6 +113,41 @@ impl Wire {
         Ok(String::from_utf8_lossy(&self.until(b"\r\n\r\n").await?).into_owned())
     }
 
+    /// Writes each piece of the body before it reads the next.
+    async fn echo(&mut self, head: &str) -> io::Result<()> {
+        if let Some(length) = field(head, "content-length") {
+            return self.echo_piece(length.parse().map_err(io::Error::other)?).await;
+        }
+        loop {
+            let size = self.chunk_size().await?;
+            if size == 0 {
+                while self.until(b"\r\n").await?.len() > 2 {}
+                return Ok(());
+            }
+            self.echo_piece(size).await?;
+            self.exactly(2).await?.advance(2);
+        }
+    }
+
+    async fn echo_piece(&mut self, mut left: usize) -> io::Result<()> {
+        while left > 0 {
+            if self.unread.is_empty() {
+                self.fill().await?;
+            }
+            let piece = self.unread.split_to(left.min(self.unread.len()));
+            self.socket.write_all(&piece).await?;
+            left -= piece.len();
+        }
+        Ok(())
+    }
+
+    async fn chunk_size(&mut self) -> io::Result<usize> {
+        let line = self.until(b"\r\n").await?;
+        let size = String::from_utf8_lossy(&line);
+        let size = size.trim_end().split(';').next().unwrap_or_default();
+        usize::from_str_radix(size, 16).map_err(io::Error::other)
+    }
+
     async fn body(&mut self, head: &str) -> io::Result<Vec<u8>> {
         if let Some(length) = field(head, "content-length") {
             let length = length.parse().map_err(io::Error::other)?;
@@ -118,10 +155,7 @@ impl Wire {
         }
         let mut body = Vec::new();
         while field(head, "transfer-encoding").is_some() {
-            let line = self.until(b"\r\n").await?;
-            let size = String::from_utf8_lossy(&line);
-            let size = size.trim_end().split(';').next().unwrap_or_default();
-            let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
+            let size = self.chunk_size().await?;
             if size == 0 {
                 while self.until(b"\r\n").await?.len() > 2 {}
                 break;
