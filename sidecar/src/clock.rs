@@ -4,14 +4,14 @@
 //! It is monotonic, so a jump of the wall clock moves no limit, no breaker and no timeout.
 
 use std::{
-    future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::OnceLock,
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::time::timeout_at;
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
 use weir_policy::Time;
 
 static EPOCH: OnceLock<Instant> = OnceLock::new();
@@ -33,15 +33,36 @@ pub(crate) fn instant(time: Time) -> tokio::time::Instant {
 /// Waits for `future` until `time`; `None` when it took longer.
 ///
 /// Most waits on a request's way are over at once, so a timer is made only for those that are not.
-pub(crate) async fn by<F: Future>(time: Time, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    match at_once.await {
-        Some(output) => Some(output),
-        None => timeout_at(instant(time), future).await.ok(),
+pub(crate) fn by<F: Future>(time: Time, future: F) -> By<F> {
+    By { future, time, timer: None }
+}
+
+pin_project! {
+    /// See [`by`].
+    pub(crate) struct By<F> {
+        #[pin]
+        future: F,
+        time: Time,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+}
+
+impl<F: Future> Future for By<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep_until(instant(*this.time))));
+        }
+        match this.timer.as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
     }
 }
 

@@ -41,8 +41,6 @@ pub(crate) struct Upstream {
     balancer: Balancer,
     /// Connections opened since the start.
     pub(crate) connections_opened: AtomicU64,
-    /// Connections that said something while idle since the start, which no upstream should.
-    pub(crate) unexpected_data: AtomicU64,
     /// Failed look-ups since the start.
     pub(crate) resolve_failures: AtomicU64,
 }
@@ -84,7 +82,6 @@ impl Upstream {
             endpoints: ArcSwap::from_pointee(Vec::new()),
             balancer: Balancer::new(settings.balance),
             connections_opened: AtomicU64::new(0),
-            unexpected_data: AtomicU64::new(0),
             resolve_failures: AtomicU64::new(0),
         };
         let mut known = Vec::new();

@@ -6,7 +6,10 @@
 
 use std::{
     fs, io, net,
-    os::unix::{fs::PermissionsExt, net as unix},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net as unix,
+    },
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -78,7 +81,17 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(_) => {
             Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket"))
         }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // A file that is no socket refuses connections too, and is not ours to remove.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            if fs::symlink_metadata(path)?.file_type().is_socket() {
+                fs::remove_file(path)
+            } else {
+                Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file that is no socket",
+                ))
+            }
+        }
         Err(_) => Ok(()),
     }
 }

@@ -43,6 +43,7 @@ pub(super) async fn forward(
         let header = header.map_err(Stop::Refused)?;
         exchange.forwarded_at = clock::now();
         let (mut upstream, reused) = connect(exchange, route, &endpoint, &connections).await?;
+        exchange.forwarded = true;
         let ended = run(exchange, route, session, &mut upstream, header, has_body).await;
         let whole = matches!(ended, Ok(Finished { request_complete: true }));
         connections.put_back(&endpoint, upstream, whole).await;

@@ -33,6 +33,12 @@ impl Connection {
     pub(super) async fn serve(self, mut client: ClientStream) {
         let started = clock::now();
         let until = started + self.listener.timeout.request_header;
+        // A connection that has said nothing yet holds nobody up at the end.
+        tokio::select! {
+            biased;
+            ready = clock::by(until, client.readable()) => if ready.is_none() { return },
+            () = self.worker.closing.cancelled() => return,
+        }
         let mut first = BytesMut::new();
         match clock::by(until, sniff(&mut client, &mut first)).await {
             Some(Some(Protocol::H1)) => self.serve_h1(client, first, until).await,

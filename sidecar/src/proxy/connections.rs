@@ -49,8 +49,9 @@ enum Transport {
     },
     H2 {
         connector: Box<Connector>,
-        /// Held while a connection is looked for, so that requests that come at once share one.
-        looking: tokio::sync::Mutex<()>,
+        /// By endpoint: held while a connection is looked for, so that requests that come at once
+        /// share one.
+        looking: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
     },
 }
 
@@ -77,7 +78,7 @@ impl Connections {
             }
             Protocol::H2 => Transport::H2 {
                 connector: Box::new(Connector::new(Some(options(ca)))),
-                looking: tokio::sync::Mutex::default(),
+                looking: Mutex::default(),
             },
         };
         Self { upstream: Arc::clone(upstream), transport }
@@ -92,13 +93,16 @@ impl Connections {
             Transport::H1 { connector, idle } => match self.take(idle, endpoint) {
                 Some(stream) => (UpstreamSession::H1(H1Session::new(stream)), true),
                 None => {
-                    let stream = WriteBehind::new(connector.new_stream(&endpoint.peer).await?);
+                    // Apart, because its state is large and most requests have no use for it.
+                    let stream = Box::pin(connector.new_stream(&endpoint.peer)).await?;
+                    let stream = WriteBehind::new(stream);
                     (UpstreamSession::H1(H1Session::new(Box::new(stream))), false)
                 }
             },
             Transport::H2 { connector, looking } => {
+                let looking = Arc::clone(lock(looking).entry(endpoint.id).or_default());
                 let _looking = looking.lock().await;
-                connector.get_http_session(&endpoint.peer).await?
+                Box::pin(connector.get_http_session(&endpoint.peer)).await?
             }
         };
         if !reused {
@@ -168,14 +172,7 @@ impl Connections {
             return false;
         }
         // Whatever there is to read is an end, an error, or an answer that nobody asked for.
-        match unconstrained(idle.stream.read(&mut [0])).now_or_never() {
-            None => true,
-            Some(Ok(1..)) => {
-                self.upstream.unexpected_data.fetch_add(1, Relaxed);
-                false
-            }
-            Some(Ok(0) | Err(_)) => false,
-        }
+        unconstrained(idle.stream.read(&mut [0])).now_or_never().is_none()
     }
 }
 

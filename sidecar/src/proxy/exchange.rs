@@ -37,6 +37,8 @@ pub(super) struct Exchange {
     /// Who asks, as far as it is believed.
     pub(super) client: Option<IpAddr>,
     pub(super) deadline: Deadline,
+    /// Whether anything of it has gone up; then its tokens are spent, whatever becomes of it.
+    pub(super) forwarded: bool,
     /// When the upstream was handed the request.
     pub(super) forwarded_at: Time,
     /// When the response header arrived from the upstream.
@@ -95,6 +97,7 @@ impl Exchange {
             route: None,
             client: peer,
             deadline: Deadline { at: started + listener.timeout.request_header, callers: false },
+            forwarded: false,
             forwarded_at: started,
             header_at: None,
             charged: Vec::new(),
@@ -182,8 +185,11 @@ impl Exchange {
         }
     }
 
-    /// Gives the tokens back, unless the policy keeps them.
+    /// Gives the tokens back, unless the policy keeps them or the upstream has had the request.
     pub(super) fn refund(&mut self) {
+        if self.forwarded {
+            return;
+        }
         let Some(route) = &self.route else { return };
         let now = clock::now();
         for charged in self.charged.drain(..) {

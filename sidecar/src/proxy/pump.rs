@@ -225,7 +225,10 @@ impl<'a> Pump<'a> {
             }
             None => {
                 if let UpstreamSession::H1(upstream) = &mut self.upstream {
-                    upstream.finish_body().await.map_err(|error| upstream_stop(&error))?;
+                    // An upstream that has answered and closed is heard before it is blamed.
+                    if upstream.finish_body().await.is_err() {
+                        self.upload = Upload::Abandoned;
+                    }
                 }
             }
         }
@@ -266,6 +269,10 @@ impl<'a> Pump<'a> {
     /// Passes a piece of the answer on; `true` when it was the last.
     async fn down(&mut self, task: HttpTask) -> Result<bool, Stop> {
         self.upstream_at = clock::now();
+        // An upstream that is always ahead of us would never let the timer speak.
+        if !self.streaming && self.upstream_at >= self.exchange.deadline.at {
+            return Err(self.overdue(Due::Total));
+        }
         let ended = match task {
             HttpTask::Header(header, end)
                 if header.status.is_informational() && header.status != 101 =>
@@ -332,14 +339,14 @@ impl<'a> Pump<'a> {
         self.exchange.header_at = Some(self.upstream_at);
         self.streaming = upgraded || self.route.stream;
         self.exchange.ends(judge(&header));
-        if self.streaming {
+        if end {
+            // gRPC that fails at once says so in this header (Trailers-Only).
+            self.upstream_ends(Some(&header.headers));
+        } else if self.streaming {
             // A stream is bounded by `limits.streams`; its permit is for the time until it flows.
             let verdict = self.verdict();
             self.exchange.settle(verdict);
             self.exchange.release_permit();
-        }
-        if end {
-            self.upstream_ends(Some(&header.headers));
         }
         let bodiless = upgraded
             || end && self.session.req_header().method == Method::HEAD

@@ -102,7 +102,12 @@ pub(super) async fn answer(
     let refused = refused(exchange, request, &refusal, status);
     exchange.worker.shared.explain.keep(number, refused);
     exchange.answered(status);
-    write(session, response, body).await
+    // Whoever does not read is not waited for longer than any other slow client.
+    let until = clock::now() + exchange.listener.timeout.write;
+    match clock::by(until, write(session, response, body)).await {
+        Some(written) => written,
+        None => pingora::Error::e_explain(pingora::ErrorType::WriteTimedout, "writing a refusal"),
+    }
 }
 
 /// Writes a whole response; without a body, an h2 one ends with its header.
@@ -244,12 +249,6 @@ fn refused(
     refusal: &Refusal,
     status: u16,
 ) -> Refused {
-    let path = request.map_or("", |request| request.uri.path());
-    let kept = path
-        .char_indices()
-        .map(|(at, letter)| at + letter.len_utf8())
-        .take_while(|end| *end <= 256)
-        .last();
     Refused {
         at: clock::unix_seconds(),
         listener: exchange.listener.name.clone(),
@@ -257,13 +256,22 @@ fn refused(
         policy: refusal.advice.policy.clone(),
         reason: refusal.reason,
         status,
-        method: request.map_or_else(String::new, |request| request.method.to_string()),
-        path: path[..kept.unwrap_or(0)].to_owned(),
+        method: request.map_or_else(String::new, |request| cut(request.method.as_str(), 32)),
+        path: request.map_or_else(String::new, |request| cut(request.uri.path(), 256)),
         detail: refusal.advice.detail.clone(),
         inputs: refusal.advice.inputs.clone(),
         would_pass: refusal.advice.would_pass.clone(),
         retry_after: refusal.advice.retry_after,
     }
+}
+
+/// At most so many bytes, and no half character.
+fn cut(text: &str, bytes: usize) -> String {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }
 
 #[cfg(test)]

@@ -127,6 +127,8 @@ async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) ->
 }
 
 /// Ends an answer in the middle, so that nobody takes it for whole; what was said of it arrives.
+///
+/// Only an HTTP/1.0 client, whose answer has no length and ends with the connection, cannot tell.
 async fn cut(mut session: ServerSession) {
     match &mut session {
         ServerSession::H2(session) => session.shutdown(),

@@ -49,7 +49,12 @@ impl Connection {
                 accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
                 () = sleep(self.listener.timeout.keepalive) => {
                     if open.load(Relaxed) == 0 {
-                        return;
+                        if leaving {
+                            return;
+                        }
+                        // A request that is on its way already is still served.
+                        leaving = true;
+                        connection.graceful_shutdown();
                     }
                     continue;
                 }
@@ -106,7 +111,8 @@ impl Connection {
                 u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX).saturating_mul(2),
             )
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(STREAM_WINDOW as usize);
         options
     }
 }

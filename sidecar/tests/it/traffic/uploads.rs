@@ -67,6 +67,8 @@ fn curl_reads_the_answer_to_an_upload_that_nobody_takes() {
     for (key, verdict) in VERDICTS {
         for expect in ["expect:", "expect: 100-continue"] {
             for framing in ["x-framing: length", "transfer-encoding: chunked"] {
+                // A body without a length is found too large only on its way up: its token is spent.
+                let key = &key.replace("fresh", &format!("fresh {expect} {framing}"));
                 let asked = ["-H", expect, "-H", framing, "-H", key, "--data-binary", &data, &url];
                 let (code, answer, said) = curl_to_its_end(&[&["--http1.1"][..], &asked].concat());
                 assert_eq!(code, 0, "{asked:?}: {said}");
@@ -103,6 +105,22 @@ fn an_h2_client_reads_its_answer_and_is_told_to_stop() {
     }
 }
 
+/// Otherwise a caller would reach the service without limit, one malformed body at a time.
+#[test]
+fn a_request_that_has_gone_up_has_spent_its_token() {
+    let (_clinic, weir) = strict();
+    let begun = "POST /upload HTTP/1.1\r\nhost: clinic\r\nx-key: one\r\n\
+                 transfer-encoding: chunked\r\n\r\n1\r\nx\r\n";
+    let mut client = Wire::connect(weir.address());
+    client.say(begun);
+    until("it has gone up", || weir.metric("weir_upstream_in_flight", &[]) == 1.0);
+    client.say("zz\r\n");
+    assert_eq!(client.message().verdict(), (400, "bad_request".to_owned()));
+    let mut client = Wire::connect(weir.address());
+    client.say(begun);
+    assert_eq!(client.message().verdict(), (429, "rate_limited".to_owned()));
+}
+
 fn large_file() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("large");
@@ -110,7 +128,7 @@ fn large_file() -> (tempfile::TempDir, String) {
     (folder, file.display().to_string())
 }
 
-/// What a large upload is told: a refusal over its body gives the token back, so a key lasts.
+/// What a large upload is told: a refusal before it goes up gives the token back, so a key lasts.
 const VERDICTS: [(&str, (u16, &str)); 2] =
     [("x-key: fresh", (413, "body_too_large")), ("x-key: spent", (429, "rate_limited"))];
 
