@@ -12,7 +12,9 @@
 mod accept;
 mod admit;
 mod attempt;
+mod backlog;
 mod chunks;
+mod client;
 mod connection;
 mod connections;
 mod exchange;

@@ -13,6 +13,7 @@ use weir_config::{Key, Mode};
 use weir_policy::{Breaker, Entered, Exceeded, Open, Overloaded, Place, State, Threshold};
 
 use super::{
+    client,
     exchange::{Charged, Exchange, hand_on},
     refuse::Refusal,
     way::Stop,
@@ -118,8 +119,6 @@ async fn wait(exchange: &Exchange, route: &Route, session: &mut ServerSession) -
     let mut waiting = Waiting { route, place: Some(place) };
     let queue_ends = entered + route.concurrency.settings.queue.timeout;
     let until = queue_ends.min(exchange.deadline.at);
-    // A request whose body has not been read cannot be watched without reading it.
-    let watch = session.is_body_done();
     tokio::select! {
         biased;
         granted = woken => {
@@ -129,7 +128,7 @@ async fn wait(exchange: &Exchange, route: &Route, session: &mut ServerSession) -
             }
             Err(Stop::Refused(Refusal::new(Reason::Internal, "the queue lost this request")))
         }
-        _ = session.read_body_or_idle(true), if watch => Err(Stop::Gone(Reason::ClientCancel)),
+        () = client::left(session) => Err(Stop::Gone(Reason::ClientCancel)),
         () = tokio::time::sleep_until(clock::instant(until)) => {
             Err(Stop::Refused(if until < queue_ends { deadline_in_queue(route) } else { queue_timeout(route) }))
         }

@@ -11,7 +11,7 @@ use pingora::{ErrorType::ConnectTimedout, http::RequestHeader, protocols::http::
 use weir_policy::Breaker;
 
 use super::{
-    admit,
+    admit, client,
     connections::Connections,
     exchange::Exchange,
     forward,
@@ -42,7 +42,11 @@ pub(super) async fn forward(
             forward::request(exchange, session.req_header(), has_body, route.upstream.protocol);
         let header = header.map_err(Stop::Refused)?;
         exchange.forwarded_at = clock::now();
-        let (mut upstream, reused) = connect(exchange, route, &endpoint, &connections).await?;
+        let (mut upstream, reused) = tokio::select! {
+            biased;
+            connected = connect(exchange, route, &endpoint, &connections) => connected?,
+            () = client::left(session) => return Err(Stop::Gone(Reason::ClientCancel)),
+        };
         exchange.forwarded = true;
         let ended = run(exchange, route, session, &mut upstream, header, has_body).await;
         let whole = matches!(ended, Ok(Finished { request_complete: true }));

@@ -23,7 +23,7 @@ use weir_config::Protocol;
 use weir_policy::Time;
 
 use super::{
-    pump::{UpstreamSession, backlog_of},
+    pump::{self, UpstreamSession},
     write_behind::WriteBehind,
 };
 use crate::{
@@ -121,7 +121,7 @@ impl Connections {
     ) {
         match (&self.transport, session) {
             (Transport::H1 { idle, .. }, UpstreamSession::H1(mut session))
-                if whole && backlog_of(&session).is_empty() =>
+                if whole && pump::backlog(&session).is_empty() =>
             {
                 session.respect_keepalive();
                 let Some(stream) = session.reuse().await else { return };

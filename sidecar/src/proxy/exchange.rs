@@ -176,7 +176,7 @@ impl Exchange {
     }
 
     /// Hands the permit to the next in the queue.
-    pub(super) fn release_permit(&mut self) {
+    fn release_permit(&mut self) {
         if !std::mem::take(&mut self.permit) {
             return;
         }

@@ -1,52 +1,42 @@
-//! Body up, answer down, until one side is done or out of time.
+//! Body up, answer down, until both are done or one side is out of time.
 //!
-//! One task owns both sessions and waits for four things at once: the upstream's next piece, the
-//! client's next piece (or its leaving), room in an h2 upstream's window, and the nearest deadline.
-//! There is one timer: it is set to the nearest deadline and asked again when it fires, so that
-//! progress costs a clock reading and no timer operation.
-//!
-//! A piece is written before the next one is read, so nothing is buffered but what the sockets hold.
-//! While a client takes its time the upstream is not read, and its clocks stand still.
+//! One task owns both sessions and waits for all that can happen at once: the upstream's next piece,
+//! the client's next piece (or its leaving), room for what is on its way to either, and the nearest
+//! deadline. Each direction has at most one piece on its way, and while it has, its source is not
+//! read, so nothing is buffered but what the sockets hold; the other direction goes on. There is one
+//! timer: it is set to the nearest deadline and asked again when it fires, so that progress costs a
+//! clock reading and no timer operation.
 
 mod answer;
+mod down;
 mod due;
+mod outlet;
+mod up;
 
-use std::{
-    future::{Future, poll_fn},
-    io,
-    pin::Pin,
-};
+use std::{future::pending, io, pin::Pin};
 
 use bytes::Bytes;
-use h2::SendStream;
-use http::{HeaderMap, Method, StatusCode};
 use pingora::{
     ErrorType::{Custom, WriteTimedout},
-    http::ResponseHeader,
     protocols::http::{HttpTask, ServerSession, v1::client::HttpSession as H1Session},
 };
 use tokio::time::{Sleep, sleep_until};
 use weir_policy::Time;
 
-pub(super) use self::answer::upstream_stop;
-use self::{
-    answer::{judge, next},
-    due::Due,
-};
+use self::{answer::next, outlet::Outlet};
+pub(super) use self::{answer::upstream_stop, up::body_too_large};
 use super::{
+    backlog::Backlog,
     chunks::Malformed,
+    client,
     exchange::{Exchange, Verdict},
-    forward,
-    refuse::{self, Refusal},
+    refuse::Refusal,
     way::Stop,
-    write_behind::{Backlog, WriteBehind},
+    write_behind::WriteBehind,
 };
 use crate::{clock, plan::Route, reason::Reason};
 
 pub(super) type UpstreamSession = pingora::protocols::http::client::HttpSession<()>;
-
-/// How many 1xx answers an upstream may send before its answer.
-const INFORMATIONAL_MAX: u32 = 16;
 
 /// A request and its answer in motion.
 pub(super) struct Pump<'a> {
@@ -54,17 +44,17 @@ pub(super) struct Pump<'a> {
     session: &'a mut ServerSession,
     route: &'a Route,
     upstream: &'a mut UpstreamSession,
-    /// The sending half of an h2 stream, so that it waits for window while the answer is read.
-    window: Option<SendStream<Bytes>>,
-    /// What an h1 upstream has not taken yet.
-    backlog: Backlog,
+    to_upstream: Outlet,
+    to_client: Outlet,
     upload: Upload,
     uploaded: u64,
+    answer: Answer,
     informational: u32,
-    header_sent: bool,
     /// The answer is a stream: `total` has ended and `idle` counts both ways.
     streaming: bool,
+    /// When the client last said something, or could.
     client_at: Time,
+    /// When the upstream last said something, or could.
     upstream_at: Time,
     timer: Pin<Box<Sleep>>,
     /// When the timer fires; what is due later finds out then.
@@ -72,16 +62,23 @@ pub(super) struct Pump<'a> {
 }
 
 /// How far the request's body is.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Upload {
     Open,
-    /// Read from the client, waiting for the upstream's window.
-    Held(Bytes),
-    /// Written to an h1 upstream that has not taken all of it.
-    Behind,
+    /// All of it is given to the outlet.
     Done,
     /// The upstream takes no more; its answer is awaited, and the rest stays with the client.
     Abandoned,
+}
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Awaited,
+    /// Its header is given to the client.
+    Begun,
+    /// All of it is.
+    Whole,
 }
 
 /// How a pump ended well.
@@ -100,10 +97,14 @@ impl<'a> Pump<'a> {
         upstream: &'a mut UpstreamSession,
     ) -> Self {
         let now = clock::now();
-        let (window, backlog) = match upstream {
-            UpstreamSession::H2(stream) => (stream.take_request_body_writer(), Backlog::default()),
-            UpstreamSession::H1(stream) => (None, backlog_of(stream)),
-            UpstreamSession::Custom(()) => (None, Backlog::default()),
+        let to_upstream = match upstream {
+            UpstreamSession::H1(stream) => Outlet::h1(backlog(stream), now),
+            UpstreamSession::H2(stream) => Outlet::h2(stream.take_request_body_writer(), now),
+            UpstreamSession::Custom(()) => Outlet::h2(None, now),
+        };
+        let to_client = match session {
+            ServerSession::H1(session) => Outlet::h1(client::backlog(session), now),
+            _ => Outlet::h2(None, now),
         };
         let upload = if session.is_body_done() { Upload::Done } else { Upload::Open };
         let armed = exchange.deadline.at;
@@ -112,12 +113,12 @@ impl<'a> Pump<'a> {
             session,
             route,
             upstream,
-            window,
-            backlog,
+            to_upstream,
+            to_client,
             upload,
             uploaded: 0,
+            answer: Answer::Awaited,
             informational: 0,
-            header_sent: false,
             streaming: false,
             client_at: now,
             upstream_at: now,
@@ -128,349 +129,90 @@ impl<'a> Pump<'a> {
 
     /// Runs until the answer has been passed on whole.
     pub(super) async fn run(mut self) -> Result<Finished, Stop> {
-        self.set_timer();
+        self.continue_for_h2().await?;
         loop {
-            let reading = matches!(self.upload, Upload::Open | Upload::Done);
-            let no_more = matches!(self.upload, Upload::Done);
-            let held = matches!(self.upload, Upload::Held(_));
-            let behind = matches!(self.upload, Upload::Behind);
+            let client_has_all = self.to_client.is_clear();
+            if client_has_all && self.answer == Answer::Whole {
+                return Ok(self.finished());
+            }
+            self.set_timer();
+            let listening = client_has_all && self.answer != Answer::Whole;
+            let reading = self.upload == Upload::Open && self.to_upstream.is_clear();
             tokio::select! {
                 biased;
-                task = next(self.upstream) => {
-                    let task = task.map_err(|error| upstream_stop(&error))?;
-                    if self.down(task).await? {
-                        return Ok(Finished { request_complete: matches!(self.upload, Upload::Done) });
-                    }
+                task = from_upstream(self.upstream, listening) => {
+                    self.down(task.map_err(|error| upstream_stop(&error))?).await?;
                 }
-                room = room(&mut self.window), if held => self.send_held(room),
-                () = self.backlog.sent(), if behind => self.caught_up(),
-                body = self.session.read_body_or_idle(no_more), if reading => {
-                    let body = body.map_err(|error| client_failed(&error))?;
-                    if self.up(body).await? {
-                        return Ok(Finished { request_complete: true });
-                    }
+                moved = self.to_upstream.moved(), if !self.to_upstream.is_clear() => {
+                    self.upstream_took(moved);
                 }
+                body = from_client(self.session, reading) => match body? {
+                    None if self.upgraded() => return Ok(self.hung_up()),
+                    body => self.up(body).await?,
+                },
+                moved = self.to_client.moved() => self.client_took(moved)?,
                 () = &mut self.timer => self.tick()?,
             }
         }
     }
 
-    /// Passes a piece of the request on; `true` when that ends an upgraded connection.
-    async fn up(&mut self, body: Option<Bytes>) -> Result<bool, Stop> {
-        self.client_at = clock::now();
-        if let Some(body) = body {
-            self.uploaded += body.len() as u64;
-            let limit = self.route.limits.body.get();
-            if !self.streaming && !self.route.stream && self.uploaded > limit {
-                return Err(Stop::Refused(body_too_large(limit)));
-            }
-            if self.window.is_some() {
-                self.hold(body);
-            } else if !body.is_empty() {
-                self.write_up(body).await?;
-            }
-            if self.upgraded()
-                || !matches!(self.upload, Upload::Open)
-                || !self.session.is_body_done()
-            {
-                return Ok(false);
-            }
-        } else if self.upgraded() {
-            self.exchange.upstream_done(Verdict::Nothing);
-            return Ok(true);
-        }
-        self.end_upload().await?;
-        Ok(false)
+    fn finished(&self) -> Finished {
+        let complete = self.upload == Upload::Done && self.to_upstream.is_clear();
+        Finished { request_complete: complete }
+    }
+
+    /// The client's end of an upgraded connection is the end of it.
+    fn hung_up(&mut self) -> Finished {
+        self.exchange.upstream_done(Verdict::Nothing);
+        Finished { request_complete: true }
     }
 
     fn upgraded(&self) -> bool {
         self.session.as_http1().is_some_and(|session| session.was_upgraded())
     }
 
-    async fn write_up(&mut self, body: Bytes) -> Result<(), Stop> {
-        let idle = clock::now() + self.route.timeout.idle;
-        let until = self.latest(idle);
-        let UpstreamSession::H1(upstream) = &mut self.upstream else { return Ok(()) };
-        match clock::by(until, upstream.write_body(&body)).await {
-            None => {
-                // The client has sent; it is the upstream that does not take it.
-                self.upload = Upload::Abandoned;
-                return Err(self.overdue(if until < idle { Due::Total } else { Due::Idle }));
-            }
-            // The upstream may have answered and closed without reading on; its answer comes first.
-            Some(Err(_)) => self.upload = Upload::Abandoned,
-            Some(Ok(_)) => self.upstream_at = clock::now(),
-        }
-        let more = self.upgraded() || !self.session.is_body_done();
-        if more && matches!(self.upload, Upload::Open) && !self.backlog.is_empty() {
-            self.upload = Upload::Behind;
+    /// Either side is always ahead of us, and never lets the timer speak: then it is asked here.
+    fn check_total(&self, now: Time) -> Result<(), Stop> {
+        if !self.streaming && now >= self.exchange.deadline.at {
+            return Err(self.overdue(due::Due::Total));
         }
         Ok(())
     }
+}
 
-    /// The upstream has taken what was written, so the client may send more.
-    fn caught_up(&mut self) {
-        self.upstream_at = clock::now();
-        self.upload = Upload::Open;
-        self.client_at = self.upstream_at;
-        self.set_timer();
+/// The upstream's next piece; while it is not `listening`, it is only sent what it is owed.
+async fn from_upstream(
+    upstream: &mut UpstreamSession,
+    listening: bool,
+) -> pingora::Result<HttpTask> {
+    if listening {
+        return next(upstream).await;
     }
+    if let UpstreamSession::H1(session) = upstream
+        && let Some(stream) = stream_of(session)
+    {
+        stream.send().await;
+    }
+    pending().await
+}
 
-    async fn end_upload(&mut self) -> Result<(), Stop> {
-        self.upload = Upload::Done;
-        match &mut self.window {
-            Some(stream) => {
-                // A stream that the upstream has reset says so when its answer is read.
-                stream.send_data(Bytes::new(), true).unwrap_or_default();
-            }
-            None => {
-                if let UpstreamSession::H1(upstream) = &mut self.upstream {
-                    // An upstream that has answered and closed is heard before it is blamed.
-                    if upstream.finish_body().await.is_err() {
-                        self.upload = Upload::Abandoned;
-                    }
-                }
-            }
-        }
-        self.upstream_at = clock::now();
-        self.set_timer();
-        Ok(())
+/// The client's next piece, `None` at its end; an error when it has left, also while it is not
+/// read. It is sent what it is owed either way.
+async fn from_client(session: &mut ServerSession, reading: bool) -> Result<Option<Bytes>, Stop> {
+    if reading {
+        return session.read_body_or_idle(false).await.map_err(|error| client_failed(&error));
     }
-
-    fn hold(&mut self, body: Bytes) {
-        if let (Some(stream), false) = (&mut self.window, body.is_empty()) {
-            stream.reserve_capacity(body.len());
-            self.upload = Upload::Held(body);
-        }
-    }
-
-    /// Sends as much of the held piece as fits.
-    fn send_held(&mut self, room: Option<usize>) {
-        let (Some(room), Upload::Held(body), Some(stream)) =
-            (room, &mut self.upload, &mut self.window)
-        else {
-            self.upload = Upload::Abandoned;
-            return;
-        };
-        let now = body.split_to(room.min(body.len()));
-        let all = body.is_empty();
-        let last = all && self.session.is_body_done();
-        if stream.send_data(now, last).is_err() {
-            self.upload = Upload::Abandoned;
-            return;
-        }
-        self.upstream_at = clock::now();
-        if all {
-            self.upload = if last { Upload::Done } else { Upload::Open };
-            self.set_timer();
-        }
-    }
-
-    /// Passes a piece of the answer on; `true` when it was the last.
-    async fn down(&mut self, task: HttpTask) -> Result<bool, Stop> {
-        self.upstream_at = clock::now();
-        // An upstream that is always ahead of us would never let the timer speak.
-        if !self.streaming && self.upstream_at >= self.exchange.deadline.at {
-            return Err(self.overdue(Due::Total));
-        }
-        let ended = match task {
-            HttpTask::Header(header, end)
-                if header.status.is_informational() && header.status != 101 =>
-            {
-                return self.informational(header, end).await;
-            }
-            HttpTask::Header(header, end) => return self.header(header, end).await,
-            HttpTask::Body(body, end) | HttpTask::UpgradedBody(body, end) => {
-                if end {
-                    self.upstream_ends(None);
-                }
-                self.write_down(body.unwrap_or_default(), end).await?;
-                end
-            }
-            HttpTask::Trailer(trailers) => {
-                self.upstream_ends(trailers.as_deref());
-                match (trailers, &mut self.session) {
-                    (Some(trailers), ServerSession::H2(session)) => {
-                        session.write_trailers(*trailers).map_err(|error| client_failed(&error))?;
-                    }
-                    _ => self.write_down(Bytes::new(), true).await?,
-                }
-                true
-            }
-            HttpTask::Done => {
-                self.upstream_ends(None);
-                self.write_down(Bytes::new(), true).await?;
-                true
-            }
-            HttpTask::Failed(error) => return Err(upstream_stop(&error)),
-        };
-        // The time that a slow client took is not the upstream's.
-        self.upstream_at = clock::now();
-        Ok(ended)
-    }
-
-    async fn informational(
-        &mut self,
-        mut header: Box<ResponseHeader>,
-        end: bool,
-    ) -> Result<bool, Stop> {
-        self.informational += 1;
-        if end || self.informational > INFORMATIONAL_MAX {
-            let detail = format!("more than {INFORMATIONAL_MAX} informational answers");
-            return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
-        }
-        if self.session.req_header().version != http::Version::HTTP_10 {
-            forward::response(&mut header, self.session.req_header(), true);
-            let until = self.latest(self.upstream_at + self.exchange.listener.timeout.write);
-            // Pingora takes a 100 for an answer that came before the body, and would close for it.
-            self.session.set_close_on_response_before_downstream_finish(false);
-            within(until, self.session.write_response_header(header)).await?;
-            self.session.set_close_on_response_before_downstream_finish(true);
-        }
-        Ok(false)
-    }
-
-    async fn header(&mut self, mut header: Box<ResponseHeader>, end: bool) -> Result<bool, Stop> {
-        let upgraded = header.status == StatusCode::SWITCHING_PROTOCOLS;
-        if upgraded && !self.upgrades() {
-            let detail = "the upstream switched protocols unasked".to_owned();
-            return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
-        }
-        self.exchange.header_at = Some(self.upstream_at);
-        self.streaming = upgraded || self.route.stream;
-        self.exchange.ends(judge(&header));
-        if end {
-            // gRPC that fails at once says so in this header (Trailers-Only).
-            self.upstream_ends(Some(&header.headers));
-        } else if self.streaming {
-            // A stream is bounded by `limits.streams`; its permit is for the time until it flows.
-            let verdict = self.verdict();
-            self.exchange.settle(verdict);
-            self.exchange.release_permit();
-        }
-        let bodiless = upgraded
-            || end && self.session.req_header().method == Method::HEAD
-            || no_body(header.status);
-        forward::response(&mut header, self.session.req_header(), bodiless);
-        self.add_rate_limit(&mut header);
-        self.exchange.answered(header.status.as_u16());
-        self.header_sent = true;
-        self.write_header(header, end).await?;
-        if upgraded {
-            self.upgrade();
-        }
-        self.upstream_at = clock::now();
-        self.set_timer();
-        Ok(end)
-    }
-
-    fn upgrades(&self) -> bool {
-        let asked = forward::is_websocket(self.session.req_header());
-        asked && matches!(self.upstream, UpstreamSession::H1(_)) && !self.session.is_http2()
-    }
-
-    /// From here on bytes are bytes, both ways.
-    fn upgrade(&mut self) {
-        if let UpstreamSession::H1(upstream) = &mut self.upstream {
-            upstream.maybe_upgrade_body_writer();
-        }
-        self.upload = Upload::Open;
-        self.client_at = self.upstream_at;
-    }
-
-    /// The tightest limit that was debited, told on the answer too.
-    fn add_rate_limit(&self, header: &mut ResponseHeader) {
-        let tightest = self.exchange.charged.iter().min_by_key(|charged| charged.debit.remaining);
-        if let Some(charged) = tightest {
-            let policy = &self.route.rates[charged.rate].policy_header;
-            let left = refuse::rate_limit(policy, charged.debit.remaining, charged.debit.reset);
-            // An upstream that speaks of its own limits keeps its fields; ours come after.
-            header.append_header("ratelimit-policy", policy.clone()).unwrap_or_default();
-            header.append_header("ratelimit", left).unwrap_or_default();
-        }
-    }
-
-    async fn write_header(&mut self, header: Box<ResponseHeader>, end: bool) -> Result<(), Stop> {
-        if let ServerSession::H2(session) = &mut self.session {
-            return session
-                .write_response_header(header, end)
-                .map_err(|error| client_failed(&error));
-        }
-        let until = self.latest(self.upstream_at + self.exchange.listener.timeout.write);
-        let session = &mut *self.session;
-        let written = async {
-            session.write_response_header(header).await?;
-            if end { session.finish_body().await } else { Ok(()) }
-        };
-        within(until, written).await
-    }
-
-    async fn write_down(&mut self, body: Bytes, end: bool) -> Result<(), Stop> {
-        let until = self.latest(self.upstream_at + self.exchange.listener.timeout.write);
-        within(until, self.session.write_response_body(body, end)).await
-    }
-
-    /// `time`, or the deadline where that comes first and still counts.
-    fn latest(&self, time: Time) -> Time {
-        if self.streaming { time } else { time.min(self.exchange.deadline.at) }
-    }
-
-    /// What the answer so far says of the upstream.
-    fn verdict(&self) -> Verdict {
-        let took = self.exchange.header_at.map(|at| at.since(self.exchange.forwarded_at));
-        match self.exchange.reason() {
-            Some(Reason::Ok) if self.streaming => Verdict::Good(None),
-            Some(Reason::Ok) => Verdict::Good(took),
-            Some(Reason::UpstreamError) => Verdict::Fault,
-            _ => Verdict::Nothing,
-        }
-    }
-
-    /// The upstream is done; gRPC says only now how it went.
-    fn upstream_ends(&mut self, trailers: Option<&HeaderMap>) {
-        match trailers.and_then(forward::grpc_status) {
-            // UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS
-            Some(2 | 4 | 13 | 14 | 15) => self.exchange.ends_instead(Reason::UpstreamError),
-            // RESOURCE_EXHAUSTED
-            Some(8) => self.exchange.ends_instead(Reason::UpstreamPushback),
-            _ => {}
-        }
-        let verdict = self.verdict();
-        self.exchange.upstream_done(verdict);
-    }
+    client::left(session).await;
+    Err(Stop::Gone(Reason::ClientCancel))
 }
 
 /// What the stream of an h1 session has taken and not sent.
-pub(super) fn backlog_of(session: &H1Session) -> Backlog {
-    let stream = (**session.stream()).as_any().downcast_ref::<WriteBehind>();
-    stream.map_or_else(Backlog::default, |stream| stream.backlog().clone())
+pub(super) fn backlog(session: &H1Session) -> Backlog {
+    stream_of(session).map_or_else(Backlog::default, |stream| stream.backlog().clone())
 }
 
-/// Waits until the upstream's window has room; `None` when the stream takes no more.
-async fn room(window: &mut Option<SendStream<Bytes>>) -> Option<usize> {
-    let stream = window.as_mut()?;
-    poll_fn(|cx| stream.poll_capacity(cx)).await?.ok()
-}
-
-/// A write to the client that must be through by `until`.
-async fn within(until: Time, write: impl Future<Output = pingora::Result<()>>) -> Result<(), Stop> {
-    match clock::by(until, write).await {
-        Some(written) => written.map_err(|error| client_failed(&error)),
-        None => Err(Stop::Gone(Reason::ClientSlow)),
-    }
-}
-
-fn no_body(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-pub(super) fn body_too_large(limit: u64) -> Refusal {
-    Refusal::new(
-        Reason::BodyTooLarge,
-        format!("the body is above the {limit} bytes that this route takes"),
-    )
-    .input("limit_bytes", limit)
-    .would_pass("a smaller body, or a higher limits.body".to_owned())
+fn stream_of(session: &H1Session) -> Option<&WriteBehind> {
+    (**session.stream()).as_any().downcast_ref()
 }
 
 /// What an error on the client's side means.

@@ -1,20 +1,21 @@
 //! The client's socket, as Pingora's sessions see it.
 //!
 //! Small writes are gathered: a header and a short body leave in one packet. What is gathered leaves
-//! when someone flushes, when it is more than a packet or two, or when the reader of this socket has
-//! to wait: a proxy that has nothing more to read has nothing more to say for now, so a stream that
-//! trickles is passed on piece by piece without a flush of its own. Nothing is allocated while the
-//! connection is idle.
+//! when someone flushes, when it is more than a packet or two, or when whoever listens to this socket
+//! has to wait: a proxy that has nothing more to read has nothing more to say for now, so a stream that
+//! trickles is passed on piece by piece without a flush of its own. What the socket does not take is a
+//! [`Backlog`], and no write waits for it. Nothing is held while the connection is idle.
 //!
 //! While a chunked body comes in, its bytes are held to the grammar before the session sees them: a
 //! violation is a read that fails with [`Malformed`], so it is neither taken for a client that has
 //! left nor for a body that has ended.
 
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
     os::fd::AsRawFd,
-    pin::Pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -25,11 +26,14 @@ use pingora::protocols::{
     TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
-use super::chunks::{Chunks, Malformed};
+use super::{
+    backlog::{BACKLOG_MAX, Backlog, Taken},
+    chunks::{Chunks, Malformed},
+};
 
 /// Up to how many bytes wait for more before they are sent.
 const GATHER: usize = 4096;
@@ -40,7 +44,10 @@ pub(crate) struct ClientStream {
     socket: Socket,
     /// Bytes read before the protocol was known; read again first.
     replay: Bytes,
-    gathered: Vec<u8>,
+    /// Gathered, or left by the socket. Nobody ever waits for the lock: it lets [`Self::left`] send
+    /// while Pingora's session holds the stream.
+    taken: Mutex<Taken>,
+    backlog: Backlog,
     /// The chunked body that is coming in.
     chunks: Option<Chunks>,
 }
@@ -53,7 +60,13 @@ pub(crate) enum Socket {
 
 impl ClientStream {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, replay: Bytes::new(), gathered: Vec::new(), chunks: None }
+        Self {
+            socket,
+            replay: Bytes::new(),
+            taken: Mutex::default(),
+            backlog: Backlog::default(),
+            chunks: None,
+        }
     }
 
     /// Gives bytes back that the next reader must see first.
@@ -89,17 +102,45 @@ impl ClientStream {
         }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.gathered.is_empty() {
-            let sent = ready!(self.socket.poll_write(cx, &self.gathered))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.gathered.drain(..sent);
-        }
-        self.gathered = Vec::new();
-        Poll::Ready(Ok(()))
+    /// What the socket has not taken.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
+
+    /// Waits until the client has left, and sends meanwhile. One that has closed its sending half has
+    /// left, as everywhere in this trade; what it sent before may still be unread.
+    pub(super) async fn left(&self) {
+        let mut closed = pin!(self.socket.closed());
+        poll_fn(|cx| {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            match poll_send(&self.socket, &mut taken, &self.backlog, cx) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                // What is pending now is sent when the socket wakes this task.
+                _ => closed.as_mut().poll(cx),
+            }
+        })
+        .await;
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
+        poll_send(&self.socket, taken, &self.backlog, cx)
+    }
+}
+
+/// Sends what is taken; what the socket does not take is its backlog.
+fn poll_send(
+    socket: &Socket,
+    taken: &mut Taken,
+    backlog: &Backlog,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    if taken.unsent() == 0 {
+        return Poll::Ready(Ok(()));
+    }
+    let sent = taken.poll_send(|bytes| socket.poll_send(&[IoSlice::new(bytes)], cx));
+    backlog.set(taken.unsent());
+    sent
 }
 
 impl Socket {
@@ -110,22 +151,33 @@ impl Socket {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+    /// Sends what the socket takes now.
+    fn poll_send(&self, slices: &[IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            let sent = match self {
+                Self::Tcp(socket) => socket.try_write_vectored(slices),
+                Self::Unix(socket) => socket.try_write_vectored(slices),
+            };
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+            ready!(match self {
+                Self::Tcp(socket) => socket.poll_write_ready(cx),
+                Self::Unix(socket) => socket.poll_write_ready(cx),
+            })?;
         }
     }
 
-    fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    /// Waits until the other side sends no more, whatever there still is to read.
+    async fn closed(&self) {
+        // Of what the system tells of a socket, tokio counts its end to PRIORITY, and nothing else
+        // that our registration asks for. A failed wait is an end too.
         match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Tcp(socket) => socket.ready(Interest::PRIORITY).await.map(drop),
+            Self::Unix(socket) => socket.ready(Interest::PRIORITY).await.map(drop),
         }
+        .unwrap_or_default();
     }
 }
 
@@ -160,35 +212,35 @@ impl AsyncWrite for ClientStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.gathered.len() + bytes.len() <= GATHER {
-            this.gathered.extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        loop {
-            if this.gathered.is_empty() {
-                return this.socket.poll_write(cx, bytes);
+        let taken = this.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if this.backlog.is_empty() {
+            if taken.unsent() + bytes.len() <= GATHER {
+                taken.push(bytes);
+                return Poll::Ready(Ok(bytes.len()));
             }
-            let slices = [IoSlice::new(&this.gathered), IoSlice::new(bytes)];
-            let sent = ready!(this.socket.poll_write_vectored(cx, &slices))?;
-            match sent.checked_sub(this.gathered.len()) {
-                None | Some(0) if sent == 0 => {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                None => {
-                    this.gathered.drain(..sent);
-                }
-                Some(of_bytes) => {
-                    this.gathered = Vec::new();
-                    if of_bytes > 0 {
-                        return Poll::Ready(Ok(of_bytes));
-                    }
-                }
+            let slices = [IoSlice::new(taken.rest()), IoSlice::new(bytes)];
+            let sent = match this.socket.poll_send(&slices, cx) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => 0,
+            };
+            let of_bytes = taken.advance(sent);
+            taken.push(&bytes[of_bytes..]);
+        } else {
+            if taken.unsent() + bytes.len() > BACKLOG_MAX {
+                ready!(poll_send(&this.socket, taken, &this.backlog, cx))?;
             }
+            taken.push(bytes);
         }
+        this.backlog.set(taken.unsent());
+        Poll::Ready(Ok(bytes.len()))
     }
 
+    /// Sends what can be sent; the rest is the backlog.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_send(cx)
+        match self.get_mut().poll_send(cx) {
+            Poll::Ready(sent) => Poll::Ready(sent),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,19 +1,10 @@
-//! A stream to an upstream whose writes do not wait.
-//!
-//! Pingora's h1 session borrows its stream whole for a write, so that while a write waits for the
-//! upstream nothing can be read from it. An upstream that answers while it reads, and waits for us to
-//! take the answer, would then wait for ever, and so would we. Here a write is taken at once and sent
-//! in the background of reads: whoever polls for the answer also sends. The pump takes no more from
-//! the client until the [`Backlog`] is gone, which bounds it to a piece of a body.
+//! A stream to an upstream whose writes do not wait; see [`Backlog`].
 
 use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -24,62 +15,64 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-/// Above this a write waits after all; a piece of a body is at most 64 KiB, and its framing little.
-const BACKLOG_MAX: usize = 256 * 1024;
+use super::backlog::{BACKLOG_MAX, Backlog, Taken};
 
 /// A stream with what it has taken and not sent.
 #[derive(Debug)]
 pub(super) struct WriteBehind {
-    stream: Stream,
-    taken: Vec<u8>,
-    /// How much of `taken` has been sent.
-    sent: usize,
+    /// Nobody ever waits for the lock: it lets [`Self::send`] send while Pingora's session holds this.
+    inner: Mutex<Inner>,
     backlog: Backlog,
+    id: UniqueIDType,
 }
 
-/// Bytes taken and not sent yet, for who does not hold the stream.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Backlog(Arc<AtomicUsize>);
-
-impl Backlog {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.load(Relaxed) == 0
-    }
-
-    /// Ready when all has been sent, for a task that also reads from the stream: the socket wakes
-    /// it, and its read sends.
-    pub(super) async fn sent(&self) {
-        poll_fn(|_| if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }).await;
-    }
+#[derive(Debug)]
+struct Inner {
+    stream: Stream,
+    taken: Taken,
 }
 
 impl WriteBehind {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, taken: Vec::new(), sent: 0, backlog: Backlog::default() }
+        let id = stream.id();
+        let inner = Mutex::new(Inner { stream, taken: Taken::default() });
+        Self { inner, backlog: Backlog::default(), id }
     }
 
     pub(super) fn backlog(&self) -> &Backlog {
         &self.backlog
     }
 
-    fn unsent(&self) -> usize {
-        self.taken.len() - self.sent
+    /// Sends what there is, for ever: what an upstream is owed while nobody listens to it.
+    pub(super) async fn send(&self) {
+        poll_fn(|cx| {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.send_or_forget(&self.backlog, cx);
+            Poll::Pending
+        })
+        .await
     }
 
-    fn forget(&mut self) {
-        (self.taken, self.sent) = (Vec::new(), 0);
-        self.backlog.0.store(0, Relaxed);
+    fn parts(&mut self) -> (&mut Inner, &Backlog) {
+        (self.inner.get_mut().unwrap_or_else(PoisonError::into_inner), &self.backlog)
+    }
+}
+
+impl Inner {
+    fn poll_send(&mut self, backlog: &Backlog, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, taken } = self;
+        let sent = taken.poll_send(|bytes| Pin::new(&mut *stream).poll_write(cx, bytes));
+        backlog.set(taken.unsent());
+        ready!(sent)?;
+        Pin::new(stream).poll_flush(cx)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.unsent() > 0 {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.taken[self.sent..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.sent += sent,
-            }
+    /// An upstream that takes no more may still have answered: its answer tells what happened.
+    fn send_or_forget(&mut self, backlog: &Backlog, cx: &mut Context<'_>) {
+        if self.taken.unsent() > 0 && matches!(self.poll_send(backlog, cx), Poll::Ready(Err(_))) {
+            self.taken = Taken::default();
+            backlog.set(0);
         }
-        self.forget();
-        Pin::new(&mut self.stream).poll_flush(cx)
     }
 }
 
@@ -89,12 +82,9 @@ impl AsyncRead for WriteBehind {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        // An upstream that takes no more may still have answered: its answer tells what happened.
-        if this.unsent() > 0 && matches!(this.poll_send(cx), Poll::Ready(Err(_))) {
-            this.forget();
-        }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
+        let (inner, backlog) = self.get_mut().parts();
+        inner.send_or_forget(backlog, cx);
+        Pin::new(&mut inner.stream).poll_read(cx, buf)
     }
 }
 
@@ -104,32 +94,33 @@ impl AsyncWrite for WriteBehind {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.unsent() == 0 {
+        let (inner, backlog) = self.get_mut().parts();
+        if inner.taken.unsent() == 0 {
             // What the socket takes now need not be copied.
-            if let Poll::Ready(sent) = Pin::new(&mut this.stream).poll_write(cx, bytes) {
+            if let Poll::Ready(sent) = Pin::new(&mut inner.stream).poll_write(cx, bytes) {
                 return Poll::Ready(sent);
             }
-        } else if this.unsent() + bytes.len() > BACKLOG_MAX {
-            ready!(this.poll_send(cx))?;
+        } else if inner.taken.unsent() + bytes.len() > BACKLOG_MAX {
+            ready!(inner.poll_send(backlog, cx))?;
         }
-        this.taken.extend_from_slice(bytes);
-        this.backlog.0.store(this.unsent(), Relaxed);
+        inner.taken.push(bytes);
+        backlog.set(inner.taken.unsent());
         Poll::Ready(Ok(bytes.len()))
     }
 
-    /// Sends what can be sent; the rest goes with the reads.
+    /// Sends what can be sent; the rest is the backlog.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut().poll_send(cx) {
+        let (inner, backlog) = self.get_mut().parts();
+        match inner.poll_send(backlog, cx) {
             Poll::Ready(sent) => Poll::Ready(sent),
             Poll::Pending => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_send(cx))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        let (inner, backlog) = self.get_mut().parts();
+        ready!(inner.poll_send(backlog, cx))?;
+        Pin::new(&mut inner.stream).poll_shutdown(cx)
     }
 }
 
@@ -143,7 +134,7 @@ impl Shutdown for WriteBehind {
 
 impl UniqueID for WriteBehind {
     fn id(&self) -> UniqueIDType {
-        self.stream.id()
+        self.id
     }
 }
 
@@ -218,6 +209,6 @@ mod tests {
             _ = never.read_u8() => {}
             () = tokio::task::yield_now() => {}
         }
-        assert!(ours.unsent() <= BACKLOG_MAX);
+        assert!(ours.parts().0.taken.unsent() <= BACKLOG_MAX);
     }
 }

@@ -5,6 +5,7 @@
 //! whether the answer was whole, the reason in the ledger, and that nothing is left behind.
 
 pub(crate) mod backend;
+mod both_ways;
 pub(crate) mod client;
 mod deadlines;
 mod floods;

@@ -22,9 +22,9 @@ use crate::{
     faults::{
         RUNTIME, Speaks,
         backend::{Backend, Step, answer},
-        client::{Ask, h1},
+        client::{Ask, h1, h2},
     },
-    weir::{PATIENCE, Weir, command, config_file, until, wait_for_exit},
+    weir::{PATIENCE, Weir, command, config_file, raw, until, wait_for_exit},
 };
 
 fn script(path: &str) -> Vec<Step> {
@@ -69,6 +69,31 @@ fn exit_codes_tell_usage_configuration_and_failure_apart() {
     assert_eq!(code(&["run", "-c", "/nowhere/weir.yaml"]), Some(78));
     assert_eq!(code(&["run"]), Some(2));
     assert_eq!(code(&["dance"]), Some(2));
+}
+
+#[test]
+fn draining_sends_h2_clients_elsewhere_without_losing_a_request() {
+    let (weir, _backend) = start("", "");
+    let address = weir.address();
+    RUNTIME.block_on(async {
+        let mut idle = h2::Client::connect(address).await.unwrap();
+        assert_eq!(idle.ask(&Ask::get("/")).await.unwrap().status, 200);
+        let mut busy = h2::Client::connect(address).await.unwrap();
+        let mut slow = busy.clone();
+        let slow = tokio::spawn(async move { slow.ask(&Ask::get("/slow")).await.unwrap() });
+        until("the slow one is there", || weir.metric("weir_requests_in_flight", &[]) == 1.0);
+        let drain =
+            format!("POST /drain HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", weir.admin);
+        assert!(raw(weir.admin, drain.as_bytes()).starts_with("HTTP/1.1 200"));
+        // An idle connection ends, one at work ends when it is done, and a new one is served once.
+        idle.closed().await;
+        assert_eq!(slow.await.unwrap().status, 200);
+        busy.closed().await;
+        assert!(busy.ask(&Ask::get("/")).await.is_err());
+        let mut new = h2::Client::connect(address).await.unwrap();
+        assert_eq!(new.ask(&Ask::get("/")).await.unwrap().status, 200);
+        new.closed().await;
+    });
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Connection {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.worker.closing.cancelled(), if !leaving => {
+                () = self.told_to_go(requests), if !leaving => {
                     leaving = true;
                     connection.graceful_shutdown();
                     continue;
@@ -75,6 +75,16 @@ impl Connection {
             if is_malformed && malformed == MALFORMED_MAX {
                 connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
             }
+        }
+    }
+
+    /// Waits until the client should go elsewhere. One that has just come is let ask once while others
+    /// are draining: it would hear of it before it could have known.
+    async fn told_to_go(&self, requests: u32) {
+        if requests == 0 {
+            self.worker.closing.cancelled().await;
+        } else {
+            self.worker.draining.cancelled().await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_policy::Time;
 
-use super::{Pump, Upload};
+use super::{Answer, Pump, Upload};
 use crate::{
     clock,
     proxy::{refuse::Refusal, way::Stop},
@@ -18,28 +18,47 @@ pub(super) enum Due {
     RequestBody,
     FirstByte,
     Idle,
+    /// The client takes what it is given.
+    Write,
 }
 
 impl Pump<'_> {
     /// The nearest deadline.
     fn due(&self) -> (Time, Due) {
+        let total = (!self.streaming).then_some((self.exchange.deadline.at, Due::Total));
+        let nearest = [total, self.due_of_upload(), self.due_of_answer()];
+        let nearest = nearest.into_iter().flatten().min_by_key(|(at, _)| *at);
+        nearest.unwrap_or((self.last() + self.route.timeout.idle, Due::Idle))
+    }
+
+    fn due_of_upload(&self) -> Option<(Time, Due)> {
         let timeout = &self.route.timeout;
-        let body = match self.upload {
-            Upload::Open if !self.streaming => {
-                Some((self.client_at + timeout.request_body, Due::RequestBody))
-            }
-            Upload::Held(_) | Upload::Behind => Some((self.upstream_at + timeout.idle, Due::Idle)),
-            Upload::Done | Upload::Abandoned if !self.header_sent => {
+        if !self.to_upstream.is_clear() {
+            let last = self.upstream_at.max(self.to_upstream.at);
+            return Some((last + timeout.idle, Due::Idle));
+        }
+        match self.upload {
+            Upload::Open if self.streaming => None,
+            Upload::Open => Some((self.client_at + timeout.request_body, Due::RequestBody)),
+            Upload::Done | Upload::Abandoned if self.answer == Answer::Awaited => {
                 Some((self.upstream_at + timeout.first_byte, Due::FirstByte))
             }
-            _ => None,
-        };
-        let last =
-            if self.streaming { self.upstream_at.max(self.client_at) } else { self.upstream_at };
-        let answer = self.header_sent.then_some((last + timeout.idle, Due::Idle));
-        let total = (!self.streaming).then_some((self.exchange.deadline.at, Due::Total));
-        let nearest = [total, body, answer].into_iter().flatten().min_by_key(|(at, _)| *at);
-        nearest.unwrap_or((last + timeout.idle, Due::Idle))
+            Upload::Done | Upload::Abandoned => None,
+        }
+    }
+
+    fn due_of_answer(&self) -> Option<(Time, Due)> {
+        if !self.to_client.is_clear() {
+            let at = self.to_client.at + self.exchange.listener.timeout.write;
+            return Some((at, Due::Write));
+        }
+        let begun = self.answer == Answer::Begun;
+        begun.then(|| (self.last() + self.route.timeout.idle, Due::Idle))
+    }
+
+    /// When there was progress at last; on a stream either side's counts.
+    fn last(&self) -> Time {
+        if self.streaming { self.upstream_at.max(self.client_at) } else { self.upstream_at }
     }
 
     /// Makes sure that the timer does not fire too late. Too early is fine: then it is set again.
@@ -57,8 +76,12 @@ impl Pump<'_> {
 
     /// The timer has fired: something is overdue, or there was progress and it is set again.
     pub(super) fn tick(&mut self) -> Result<(), Stop> {
+        let now = clock::now();
+        // On h1 nobody says when a part of what is on its way has been taken.
+        self.to_upstream.look(now);
+        self.to_client.look(now);
         let (at, due) = self.due();
-        if clock::now() >= at {
+        if now >= at {
             return Err(self.overdue(due));
         }
         self.arm(at);
@@ -68,6 +91,9 @@ impl Pump<'_> {
     pub(super) fn overdue(&self, due: Due) -> Stop {
         let timeout = &self.route.timeout;
         let (reason, what, limit): (_, _, Duration) = match due {
+            Due::Write => return Stop::Gone(Reason::ClientSlow),
+            // It is the client that does not take its answer.
+            Due::Total if !self.to_client.is_clear() => return Stop::Gone(Reason::ClientSlow),
             Due::Total if self.exchange.deadline.callers => {
                 let detail = "the deadline that the caller set has passed";
                 return Stop::Refused(
@@ -75,7 +101,7 @@ impl Pump<'_> {
                         .would_pass("a longer deadline".to_owned()),
                 );
             }
-            Due::Total if matches!(self.upload, Upload::Open) => {
+            Due::Total if self.upload == Upload::Open && self.to_upstream.is_clear() => {
                 let detail = format!("the request was not complete within {:?}", timeout.total);
                 return Stop::Refused(
                     Refusal::new(Reason::Deadline, detail).policy(&self.route.name),

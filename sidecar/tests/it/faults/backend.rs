@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Body(usize),
     /// The request's body back, piece by piece (h2 only).
     Echo,
+    /// So many bytes of the body, and reads the request's at the same time.
+    Both(usize),
     /// A byte of the body, then a pause, over and over.
     Drip(Duration),
     /// These bytes as they stand (h1 only).

@@ -3,7 +3,7 @@
 pub(crate) mod h1;
 pub(crate) mod h2;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -63,13 +63,28 @@ impl Ask {
 
     /// Asks on a connection of its own.
     pub(crate) async fn of(&self, address: SocketAddr, speaks: Speaks) -> Answer {
-        let started = Instant::now();
         let asked = async {
             match speaks {
                 Speaks::H1 => h1::Client::connect(address).await?.ask(self).await,
                 Speaks::H2 => h2::Client::connect(address).await?.ask(self).await,
             }
         };
+        Self::timed(asked).await
+    }
+
+    /// Asks on a connection of its own, and reads nothing of the answer before all is sent.
+    pub(crate) async fn all_of(&self, address: SocketAddr, speaks: Speaks) -> Answer {
+        let asked = async {
+            match speaks {
+                Speaks::H1 => h1::Client::connect(address).await?.ask_first(self).await,
+                Speaks::H2 => h2::Client::connect(address).await?.ask_first(self).await,
+            }
+        };
+        Self::timed(asked).await
+    }
+
+    async fn timed(asked: impl Future<Output = io::Result<Answer>>) -> Answer {
+        let started = Instant::now();
         let answer = timeout(PATIENCE, asked).await.expect("an answer, or the connection's end");
         Answer { took: started.elapsed(), ..answer.unwrap_or_default() }
     }

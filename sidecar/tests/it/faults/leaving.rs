@@ -1,18 +1,21 @@
 //! A client that leaves takes its request along: the service behind is told, the place is free for
 //! the next, and nobody is blamed for it.
 
+use std::io;
+
 use tokio::{
     sync::oneshot,
-    time::{Duration, Instant},
+    time::{Duration, Instant, sleep},
 };
 use weir_clinic::{Clinic, Settings};
 
 use super::{
     RUNTIME, Speaks,
     backend::Backend,
-    client::{Ask, Upload, h1, h2},
+    client::{Answer, Ask, Upload, h1, h2},
     deadlines::{before_both, slow},
     ended, settled,
+    waits::full_house,
 };
 use crate::weir::{Weir, raw, until};
 
@@ -91,9 +94,12 @@ fn a_client_that_leaves_the_queue_frees_its_place() {
         let mut first = h1::Client::connect(address).await.unwrap();
         first.send_head(&Ask::get("/silence")).await.unwrap();
         until("the first has the permit", || backend.in_flight() == 1);
-        for leaves in Leaves::ALL.into_iter().take(2) {
-            leaves.after(&Ask::get("/"), address, || queued() == 1.0).await;
-            until("the place is free", || queued() == 0.0);
+        // What has come of a body that nobody reads yet hides no leaving.
+        for ask in [Ask::get("/"), Ask::post("/", Upload::Short(10))] {
+            for leaves in [Leaves::Fin, Leaves::Rst, Leaves::ClosesConnection] {
+                leaves.after(&ask, address, || queued() == 1.0).await;
+                until("the place is free", || queued() == 0.0);
+            }
         }
         let mut client = h2::Client::connect(address).await.unwrap();
         let mut asked = client.send_head(&Ask::get("/")).await.unwrap();
@@ -104,6 +110,71 @@ fn a_client_that_leaves_the_queue_frees_its_place() {
         drop(first);
         assert_eq!(next.await.unwrap().status, 200);
     });
+}
+
+#[test]
+fn a_client_that_leaves_is_heard_while_its_request_is_being_connected() {
+    let full = RUNTIME.block_on(full_house());
+    let weir = Weir::start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, timeout: {{ connect: 30s }} }}] }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
+        full.address
+    ));
+    let connecting = || weir.metric("weir_upstream_in_flight", &[]) == 1.0;
+    let mut left = 0;
+    for ask in [Ask::get("/"), Ask::post("/", Upload::Short(10))] {
+        for leaves in [Leaves::Fin, Leaves::Rst, Leaves::ClosesConnection] {
+            RUNTIME.block_on(leaves.after(&ask, weir.address(), connecting));
+            settled(&weir, &[]);
+            left += 1;
+            assert_eq!(ended(&weir, "client_cancel"), left, "{leaves:?} from {ask:?}");
+        }
+    }
+}
+
+/// Over h1 only a reset is heard: TCP keeps a FIN back until what was sent before it has been read.
+#[test]
+fn a_client_that_leaves_is_heard_while_its_upload_waits_for_the_upstream() {
+    let (weir, backends) = before_both("limits: { body: 1GiB }, breaker: { consecutive: 1 }");
+    let mut left = 0;
+    for (address, backend) in weir.listeners.iter().zip(&backends) {
+        let address = address.parse().unwrap();
+        for speaks in Speaks::BOTH {
+            let begun = backend.begun();
+            let there = || backend.begun() == begun + 1;
+            RUNTIME.block_on(async {
+                let ask = Ask::post("/blocked-upload", Upload::Endless);
+                match speaks {
+                    Speaks::H1 => {
+                        let mut client = h1::Client::connect(address).await.unwrap();
+                        fill(client.ask(&ask), there).await;
+                        client.reset();
+                    }
+                    Speaks::H2 => {
+                        let mut client = h2::Client::connect(address).await.unwrap();
+                        fill(client.ask(&ask), there).await;
+                    }
+                }
+            });
+            settled(&weir, &[]);
+            left += 1;
+            assert_eq!(ended(&weir, "client_cancel"), left, "{speaks:?} to {address}");
+        }
+    }
+}
+
+/// Uploads until the request is `there` and for a while more: until nobody takes anything, if that is
+/// not too slow a machine; leaving earlier must be heard all the same.
+async fn fill(uploading: impl Future<Output = io::Result<Answer>>, there: impl Fn() -> bool) {
+    tokio::select! {
+        answer = uploading => panic!("nobody takes it, so there is no answer: {answer:?}"),
+        () = async {
+            while !there() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            sleep(Duration::from_millis(300)).await;
+        } => {}
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Every timeout but the total: what it waits for, and what comes when it does not.
 
+use std::net::SocketAddr;
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpSocket,
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
 };
 
@@ -58,32 +60,46 @@ fn no_header_within_first_byte_is_504_and_silence_in_the_answer_a_cut() {
     }
 }
 
+/// An address on which no connection comes about, and none is refused.
+pub(super) struct FullHouse {
+    pub(super) address: SocketAddr,
+    _listens: TcpListener,
+    _waiting: JoinSet<std::io::Result<TcpStream>>,
+    _held: Vec<TcpStream>,
+}
+
+/// A queue of one holds two; from then on the system drops every SYN.
+pub(super) async fn full_house() -> FullHouse {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listens = socket.listen(1).unwrap();
+    let address = listens.local_addr().unwrap();
+    let mut waiting = JoinSet::new();
+    for _ in 0..4 {
+        waiting.spawn(TcpSocket::new_v4().unwrap().connect(address));
+    }
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        held.push(waiting.join_next().await.unwrap().unwrap().unwrap());
+    }
+    FullHouse { address, _listens: listens, _waiting: waiting, _held: held }
+}
+
 #[test]
 fn no_connection_within_connect_is_504() {
     let route = "timeout: { connect: 300ms }, breaker: { mode: disabled }";
-    let full = RUNTIME.block_on(async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        socket.listen(1).unwrap()
-    });
-    let address = full.local_addr().unwrap();
+    let full = RUNTIME.block_on(full_house());
+    let address = full.address;
     let weir = Weir::start(&format!(
         "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, {route} }}] }}]\n\
          upstreams: {{ app: {{ endpoints: [\"{address}\"] }} }}\n"
     ));
     RUNTIME.block_on(async {
-        let mut waiting = JoinSet::new();
-        for _ in 0..4 {
-            waiting.spawn(TcpSocket::new_v4().unwrap().connect(address));
-        }
-        // A queue of one holds two; from then on the system drops every SYN.
-        let held = [waiting.join_next().await, waiting.join_next().await];
         for client in Speaks::BOTH {
             let answer = Ask::get("/").of(weir.address(), client).await;
             assert_eq!(answer.status, 504, "{answer:?}");
             assert_eq!(answer.reason, "upstream_connect_timeout");
         }
-        drop(held);
     });
 }
 

@@ -1,9 +1,10 @@
 //! What HTTP/1 alone can say: old versions, pipelines, other forms of target, `Expect`.
 
 use super::{
-    clinic::{before, behind},
+    clinic::{Serving, before, behind},
     wire::{Service, Wire},
 };
+use crate::weir::Weir;
 
 const GET: &str = "GET /echo HTTP/1.1\r\nhost: clinic\r\n\r\n";
 
@@ -104,6 +105,24 @@ fn a_client_that_expects_100_sees_one_before_it_sends() {
         client.say(GET);
         assert_eq!(client.message().status(), 200);
     }
+}
+
+#[test]
+fn a_client_that_expects_100_sees_one_before_an_h2_service_too() {
+    let clinic = Serving::clinic();
+    let weir = Weir::start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, upstream: app }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: h2 }} }}\n",
+        clinic.address
+    ));
+    let mut client = Wire::connect(weir.address());
+    client.say(
+        "POST /echo HTTP/1.1\r\nhost: clinic\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n",
+    );
+    assert_eq!(client.head().first_line.split(' ').nth(1), Some("100"));
+    client.say("ok");
+    let answer = client.message().json();
+    assert_eq!((&answer["body"], &answer["version"]), (&"ok".into(), &"HTTP/2.0".into()));
 }
 
 #[test]

@@ -124,6 +124,32 @@ fn a_request_to_a_streaming_route_outlives_the_total() {
 }
 
 #[test]
+fn a_stream_holds_its_permit_until_the_upstream_ends_it() {
+    let service = Service::listen();
+    let weir = before(
+        &service.address.to_string(),
+        "stream: true, concurrency: { limit: 1, queue: { length: 0 } }",
+    );
+    let ask = "GET / HTTP/1.1\r\nhost: app\r\n\r\n";
+    let mut client = Wire::connect(weir.address());
+    client.say(ask);
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say([CHUNKED, "4\r\nping\r\n"].concat());
+    assert_eq!((client.head().status(), client.chunk()), (200, Some(b"ping".to_vec())));
+    let mut second = Wire::connect(weir.address());
+    second.say(ask);
+    assert_eq!(second.message().verdict(), (503, "overloaded".to_owned()));
+    upstream.say("0\r\n\r\n");
+    assert_eq!(client.chunk(), None);
+    second.say(ask);
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(second.head().status(), 204);
+}
+
+#[test]
 fn an_answer_of_any_other_route_is_cut_at_the_total() {
     let service = Service::listen();
     let weir =

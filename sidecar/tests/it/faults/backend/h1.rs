@@ -22,6 +22,7 @@ pub(super) async fn serve(socket: TcpStream, script: Script, seen: Arc<Seen>) ->
         for step in script(path) {
             match step {
                 Step::Read => request.whole(wire.body(&head).await?),
+                Step::Both(length) => request.whole(wire.both(&head, length).await?),
                 Step::Echo => wire.echo(&head).await?,
                 Step::Reset => return wire.socket.set_zero_linger(),
                 Step::Close => {
@@ -57,7 +58,7 @@ impl Wire {
                 self.drip(b".", pause).await
             }
             Step::Freeze => std::future::pending().await,
-            Step::Silence | Step::Read | Step::Echo | Step::Reset | Step::Close => {
+            Step::Silence | Step::Read | Step::Both(_) | Step::Echo | Step::Reset | Step::Close => {
                 self.left().await
             }
         }
@@ -111,6 +112,20 @@ impl Wire {
 
     async fn head(&mut self) -> io::Result<String> {
         Ok(String::from_utf8_lossy(&self.until(b"\r\n\r\n").await?).into_owned())
+    }
+
+    /// Writes so much and reads a body whose length is told, at the same time.
+    async fn both(&mut self, head: &str, length: usize) -> io::Result<Vec<u8>> {
+        let wanted = field(head, "content-length").and_then(|length| length.parse().ok());
+        let wanted: usize = wanted.ok_or(io::ErrorKind::InvalidData)?;
+        let (mut read, mut write) = self.socket.split();
+        let unread = &mut self.unread;
+        let reads = async {
+            while unread.len() < wanted && read.read_buf(unread).await? > 0 {}
+            Ok(unread.split_to(wanted.min(unread.len())).to_vec())
+        };
+        let answer = vec![b'x'; length];
+        tokio::try_join!(reads, write.write_all(&answer)).map(|(body, ())| body)
     }
 
     /// Writes each piece of the body before it reads the next.

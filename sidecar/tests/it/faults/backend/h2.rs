@@ -46,6 +46,12 @@ impl Stream {
         for step in script(self.request.uri().path()) {
             match step {
                 Step::Read => counted.whole(read(self.request.body_mut()).await?),
+                Step::Both(length) => {
+                    let body = self.request.body_mut();
+                    let reads = async { read(body).await.map(|body| counted.whole(body)) };
+                    let sending = self.sending.as_mut().expect("a header comes first");
+                    tokio::try_join!(reads, write(sending, length))?;
+                }
                 step => self.take(step).await?,
             }
         }
@@ -78,7 +84,9 @@ impl Stream {
                 let _ = self.close.send(());
                 self.left().await?;
             }
-            Step::Read | Step::Raw(_) | Step::DripHeader(_) => panic!("{step:?} is not h2"),
+            Step::Read | Step::Both(_) | Step::Raw(_) | Step::DripHeader(_) => {
+                panic!("{step:?} is not h2")
+            }
         }
         Ok(())
     }
@@ -132,4 +140,16 @@ async fn read(body: &mut RecvStream) -> Result<Vec<u8>, Error> {
         whole.extend_from_slice(&data);
     }
     Ok(whole)
+}
+
+/// Sends as fast as the other side takes it.
+async fn write(sending: &mut SendStream<Bytes>, mut left: usize) -> Result<(), Error> {
+    while left > 0 {
+        sending.reserve_capacity(left.min(0x4000));
+        let Some(room) = poll_fn(|cx| sending.poll_capacity(cx)).await else { return Ok(()) };
+        let now = room?.min(left);
+        sending.send_data(Bytes::from(vec![b'x'; now]), false)?;
+        left -= now;
+    }
+    Ok(())
 }

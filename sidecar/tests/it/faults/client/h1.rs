@@ -1,6 +1,6 @@
 //! A client of HTTP/1 that can be wrong on purpose.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, pin::pin};
 
 use bytes::{Buf, BytesMut};
 use tokio::{
@@ -29,10 +29,21 @@ impl Client {
     pub(crate) async fn ask(&mut self, ask: &Ask) -> io::Result<Answer> {
         self.send_head(ask).await?;
         let (mut read, mut write) = self.socket.split();
+        let mut answer = pin!(answer(&mut read, &mut self.unread, ask.method == "HEAD"));
         tokio::select! {
-            answer = answer(&mut read, &mut self.unread, ask.method == "HEAD") => answer,
-            never = upload(&mut write, ask.upload) => match never {},
+            // An answer that came first leaves the body half sent, and the connection of no more use.
+            answer = &mut answer => answer.map(|answer| {
+                Answer { keeps: answer.keeps && ask.upload == Upload::None, ..answer }
+            }),
+            () = upload(&mut write, ask.upload) => answer.await,
         }
+    }
+
+    /// Asks and reads nothing of the answer before all is sent.
+    pub(crate) async fn ask_first(&mut self, ask: &Ask) -> io::Result<Answer> {
+        self.send_head(ask).await?;
+        upload(&mut self.socket, ask.upload).await;
+        self.answer().await
     }
 
     pub(crate) async fn send_head(&mut self, ask: &Ask) -> io::Result<()> {
@@ -79,11 +90,8 @@ pub(crate) async fn read(socket: &mut (impl AsyncReadExt + Unpin)) -> io::Result
     answer(socket, &mut BytesMut::new(), false).await
 }
 
-/// Sends what there is to send, and then stays silent.
-async fn upload(
-    socket: &mut (impl AsyncWriteExt + Unpin),
-    upload: Upload,
-) -> std::convert::Infallible {
+/// Sends what there is to send.
+async fn upload(socket: &mut (impl AsyncWriteExt + Unpin), upload: Upload) {
     let chunk = [&b"10000\r\n"[..], &[b'x'; 0x10000], b"\r\n"].concat();
     // A socket that takes no more shows in what is read.
     let _ = match upload {
@@ -99,7 +107,6 @@ async fn upload(
             .await
         }
     };
-    std::future::pending().await
 }
 
 async fn answer(

@@ -51,10 +51,21 @@ impl Client {
     pub(crate) async fn ask(&mut self, ask: &Ask) -> io::Result<Answer> {
         let Asked { response, mut upload } = self.send_head(ask).await?;
         let mut answer = Answer { keeps: true, ..Answer::default() };
+        let mut reads = Box::pin(read(response, &mut answer));
         tokio::select! {
-            () = read(response, &mut answer) => {}
-            never = send(&mut upload, ask.upload) => match never {},
+            () = &mut reads => {}
+            () = send(&mut upload, ask.upload) => reads.as_mut().await,
         }
+        drop(reads);
+        Ok(answer)
+    }
+
+    /// Asks and reads nothing of the answer before all is sent.
+    pub(crate) async fn ask_first(&mut self, ask: &Ask) -> io::Result<Answer> {
+        let Asked { response, mut upload } = self.send_head(ask).await?;
+        let mut answer = Answer { keeps: true, ..Answer::default() };
+        send(&mut upload, ask.upload).await;
+        read(response, &mut answer).await;
         Ok(answer)
     }
 
@@ -103,8 +114,8 @@ async fn read_body(mut body: RecvStream, length: &mut usize) -> Result<(), h2::E
     body.trailers().await.map(drop)
 }
 
-/// Sends what there is to send, and then stays silent.
-async fn send(stream: &mut SendStream<Bytes>, upload: Upload) -> std::convert::Infallible {
+/// Sends what there is to send.
+async fn send(stream: &mut SendStream<Bytes>, upload: Upload) {
     let (mut left, ends) = match upload {
         Upload::None => (0, false),
         Upload::Bytes(length) => (length, true),
@@ -121,5 +132,4 @@ async fn send(stream: &mut SendStream<Bytes>, upload: Upload) -> std::convert::I
             break;
         }
     }
-    std::future::pending().await
 }
