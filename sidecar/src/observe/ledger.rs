@@ -113,20 +113,23 @@ impl Page {
         });
     }
 
-    /// A request has ended; `status` is that of the answer, where one was sent.
+    /// A request has ended; `status` is that of the answer, where one was sent, and `took` is a time
+    /// that says something: not the life of a stream.
     pub(crate) fn end(
         &self,
         listener: usize,
         route: usize,
         reason: Reason,
         status: Option<u16>,
-        took: Duration,
+        took: Option<Duration>,
     ) {
         self.write(|| {
             self.listeners[listener].in_flight.fetch_sub(1, Relaxed);
             let cells = &self.routes[route];
             cells.ended[reason.index()].fetch_add(1, Relaxed);
-            cells.durations.record(took);
+            if let Some(took) = took {
+                cells.durations.record(took);
+            }
             if let Some(digit @ 1..=5) = status.map(|status| status / 100) {
                 cells.statuses[usize::from(digit) - 1].fetch_add(1, Relaxed);
             }
@@ -236,7 +239,7 @@ mod tests {
                     let mut requests = 0_u64;
                     while requests < 20_000 || !stop.load(Relaxed) {
                         page.begin(0);
-                        page.end(0, 0, Reason::Ok, Some(200), Duration::from_millis(1));
+                        page.end(0, 0, Reason::Ok, Some(200), Some(Duration::from_millis(1)));
                         requests += 1;
                         if requests.is_multiple_of(64) {
                             thread::yield_now();

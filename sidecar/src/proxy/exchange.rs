@@ -47,6 +47,8 @@ pub(super) struct Exchange {
     tickets: Vec<(Arc<Breaker>, Ticket)>,
     permit: bool,
     stream: bool,
+    /// Its answer is a stream: `total` has ended, and `idle` counts both ways.
+    pub(super) streamed: bool,
     endpoint: Option<Arc<Endpoint>>,
     status: Option<u16>,
     reason: Option<Reason>,
@@ -104,6 +106,7 @@ impl Exchange {
             tickets: Vec::new(),
             permit: false,
             stream: false,
+            streamed: false,
             endpoint: None,
             status: None,
             reason: None,
@@ -218,7 +221,7 @@ impl Drop for Exchange {
         }
         let unsaid = if std::thread::panicking() { Reason::Internal } else { Reason::ClientCancel };
         let route = self.route.as_ref().map_or(self.listener.unrouted, |route| route.index);
-        let took = clock::now().since(self.started);
+        let took = (!self.streamed).then(|| clock::now().since(self.started));
         self.worker.page().end(
             self.listener.index,
             route,

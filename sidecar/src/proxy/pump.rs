@@ -50,8 +50,6 @@ pub(super) struct Pump<'a> {
     uploaded: u64,
     answer: Answer,
     informational: u32,
-    /// The answer is a stream: `total` has ended and `idle` counts both ways.
-    streaming: bool,
     /// When the client last said something, or could.
     client_at: Time,
     /// When the upstream last said something, or could.
@@ -119,7 +117,6 @@ impl<'a> Pump<'a> {
             uploaded: 0,
             answer: Answer::Awaited,
             informational: 0,
-            streaming: false,
             client_at: now,
             upstream_at: now,
             timer: Box::pin(sleep_until(clock::instant(armed))),
@@ -173,7 +170,7 @@ impl<'a> Pump<'a> {
 
     /// Either side is always ahead of us, and never lets the timer speak: then it is asked here.
     fn check_total(&self, now: Time) -> Result<(), Stop> {
-        if !self.streaming && now >= self.exchange.deadline.at {
+        if !self.exchange.streamed && now >= self.exchange.deadline.at {
             return Err(self.overdue(due::Due::Total));
         }
         Ok(())

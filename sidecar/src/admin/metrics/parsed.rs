@@ -89,7 +89,7 @@ fn busy() -> Fixture {
         (shared.plan.listeners[0].unrouted, Reason::NoRoute, Some(404)),
     ] {
         shared.ledger.page(0).begin(0);
-        shared.ledger.page(0).end(0, route, reason, status, took);
+        shared.ledger.page(0).end(0, route, reason, status, Some(took));
     }
     shared.ledger.page(1).begin(0);
     shared.ledger.page(1).shadow(0, Reason::Overloaded);
@@ -186,7 +186,13 @@ fn walk(ledger: &Ledger, worker: usize, stop: &AtomicBool) -> u64 {
     while requests < 1_000 || !stop.load(Relaxed) {
         page.begin(0);
         thread::yield_now();
-        page.end(0, requests as usize % 3, ENDS[requests as usize % 3], Some(200), Duration::ZERO);
+        page.end(
+            0,
+            requests as usize % 3,
+            ENDS[requests as usize % 3],
+            Some(200),
+            Some(Duration::ZERO),
+        );
         requests += 1;
     }
     requests

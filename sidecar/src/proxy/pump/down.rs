@@ -107,12 +107,12 @@ impl Pump<'_> {
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
         self.exchange.header_at = Some(self.upstream_at);
-        self.streaming = upgraded || self.route.stream;
+        self.exchange.streamed = upgraded || self.route.stream;
         self.exchange.ends(judge(&header));
         if end {
             // gRPC that fails at once says so in this header (Trailers-Only).
             self.upstream_ends(Some(&header.headers));
-        } else if self.streaming {
+        } else if self.exchange.streamed {
             // How long a stream lasts says nothing of the upstream; that it has begun does.
             let verdict = self.verdict();
             self.exchange.settle(verdict);
@@ -201,7 +201,7 @@ impl Pump<'_> {
     fn verdict(&self) -> Verdict {
         let took = self.exchange.header_at.map(|at| at.since(self.exchange.forwarded_at));
         match self.exchange.reason() {
-            Some(Reason::Ok) if self.streaming => Verdict::Good(None),
+            Some(Reason::Ok) if self.exchange.streamed => Verdict::Good(None),
             Some(Reason::Ok) => Verdict::Good(took),
             Some(Reason::UpstreamError) => Verdict::Fault,
             _ => Verdict::Nothing,

@@ -25,7 +25,7 @@ pub(super) enum Due {
 impl Pump<'_> {
     /// The nearest deadline.
     fn due(&self) -> (Time, Due) {
-        let total = (!self.streaming).then_some((self.exchange.deadline.at, Due::Total));
+        let total = (!self.exchange.streamed).then_some((self.exchange.deadline.at, Due::Total));
         let nearest = [total, self.due_of_upload(), self.due_of_answer()];
         let nearest = nearest.into_iter().flatten().min_by_key(|(at, _)| *at);
         nearest.unwrap_or((self.last() + self.route.timeout.idle, Due::Idle))
@@ -38,7 +38,7 @@ impl Pump<'_> {
             return Some((last + timeout.idle, Due::Idle));
         }
         match self.upload {
-            Upload::Open if self.streaming => None,
+            Upload::Open if self.exchange.streamed => None,
             Upload::Open => Some((self.client_at + timeout.request_body, Due::RequestBody)),
             Upload::Done | Upload::Abandoned if self.answer == Answer::Awaited => {
                 Some((self.upstream_at + timeout.first_byte, Due::FirstByte))
@@ -58,7 +58,7 @@ impl Pump<'_> {
 
     /// When there was progress at last; on a stream either side's counts.
     fn last(&self) -> Time {
-        if self.streaming { self.upstream_at.max(self.client_at) } else { self.upstream_at }
+        if self.exchange.streamed { self.upstream_at.max(self.client_at) } else { self.upstream_at }
     }
 
     /// Makes sure that the timer does not fire too late. Too early is fine: then it is set again.

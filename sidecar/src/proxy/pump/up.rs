@@ -35,7 +35,7 @@ impl Pump<'_> {
         let body = body.unwrap_or_default();
         self.uploaded += body.len() as u64;
         let limit = self.route.limits.body.get();
-        if !self.streaming && !self.route.stream && self.uploaded > limit {
+        if !self.exchange.streamed && !self.route.stream && self.uploaded > limit {
             return Err(Stop::Refused(body_too_large(limit)));
         }
         if last {

@@ -95,6 +95,9 @@ fn events_of_a_streaming_route_outlive_the_total() {
     }
     drop(client);
     until("the stream has ended", || weir.metric("weir_streams_open", &[]) == 0.0);
+    until("it is counted", || weir.metric("weir_requests_in_flight", &[]) == 0.0);
+    let timed = weir.metric("http_server_request_duration_seconds_count", &[]);
+    assert_eq!(timed, 0.0, "the life of a stream is no latency");
 }
 
 #[test]
