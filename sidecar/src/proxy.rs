@@ -20,6 +20,7 @@ mod fields;
 mod forward;
 mod head;
 mod identify;
+mod keys;
 mod linger;
 mod pump;
 mod refuse;
