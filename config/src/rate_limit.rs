@@ -35,7 +35,9 @@ impl RateLimit {
     }
 }
 
-/// What tells one caller from another. A request without the key shares the bucket of all such requests.
+/// What tells one caller from another. A request without the key shares the bucket of all such
+/// requests; one with several values of it is debited for each, or counts as one without when they are
+/// more than four.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// Nothing: one bucket for the whole route.
@@ -45,10 +47,10 @@ pub enum Key {
         /// Leading bits of an IPv6 address that count, `1..=128`.
         v6_prefix: u8,
     },
-    /// The value of a request header, its name in lower case.
+    /// The value of a request header as it is sent, its name in lower case.
     Header(String),
-    /// The value of a cookie.
+    /// The value of a cookie, decoded and without quotes.
     Cookie(String),
-    /// The value of a query parameter.
+    /// The value of a query parameter, decoded.
     Query(String),
 }

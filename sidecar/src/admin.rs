@@ -2,7 +2,9 @@
 //!
 //! It lives on a thread and a runtime of its own, so that it answers while every worker is busy: that
 //! is when it is needed. It reads what the workers share, and holds a lock of theirs for no longer than
-//! copying a part takes. Its clients are bounded in number and in time; see [`patience`].
+//! copying a part takes. Its clients are bounded in number and in time: when there is no place for
+//! one more, the longest-standing gives up its own, so that whoever holds connections open cannot
+//! keep a probe out; see also [`patience`].
 
 mod config;
 mod drain;
@@ -19,8 +21,10 @@ mod problem;
 mod upstreams;
 
 use std::{
+    collections::VecDeque,
     io,
     net::{self, SocketAddr},
+    pin::pin,
     sync::Arc,
     thread,
     time::Duration,
@@ -29,13 +33,22 @@ use std::{
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use tokio::{net::TcpListener, runtime, sync::Semaphore, time};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime,
+    sync::oneshot,
+    task::JoinSet,
+    time,
+};
 
 use self::{guard::Guard, patience::Patient};
 use crate::{lifecycle::Readiness, observe::metrics::Metrics, shared::Shared};
 
-/// Connections open at once on one address; further ones wait to be accepted.
+/// Connections served at once on one address; one more takes the place of the longest-standing.
 const CONNECTIONS: usize = 64;
+
+/// How long a connection that has to give up its place may take to end the request it is at.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes of a request's header, and of its body.
 const REQUEST_BYTES: usize = 64 * 1024;
@@ -161,9 +174,10 @@ fn probing(admin: Arc<Admin>) -> Router {
 }
 
 async fn serve(listener: TcpListener, app: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    // The semaphore is never closed.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    let mut served = JoinSet::new();
+    // Who has not been asked to end yet, the longest-standing first.
+    let mut standing: VecDeque<oneshot::Sender<()>> = VecDeque::new();
+    loop {
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
             Err(error) => {
@@ -172,17 +186,38 @@ async fn serve(listener: TcpListener, app: Router) {
                 continue;
             }
         };
-        let service = TowerToHyperService::new(app.clone());
-        tokio::spawn(async move {
-            let served = http1::Builder::new()
-                .header_read_timeout(None)
-                .max_buf_size(REQUEST_BYTES)
-                .serve_connection(TokioIo::new(Patient::new(socket)), service);
-            if let Err(error) = served.await {
-                tracing::debug!(%error, "a client of the admin API");
+        while served.try_join_next().is_some() {}
+        standing.retain(|end| !end.is_closed());
+        if served.len() >= CONNECTIONS {
+            if let Some(end) = standing.pop_front() {
+                end.send(()).unwrap_or_default();
             }
-            drop(place);
-        });
+            served.join_next().await;
+        }
+        let (end, asked_to_end) = oneshot::channel();
+        standing.push_back(end);
+        served.spawn(converse(socket, app.clone(), asked_to_end));
+    }
+}
+
+/// Serves a client until it leaves, or until it is asked to end and has had time for that.
+async fn converse(socket: TcpStream, app: Router, asked_to_end: oneshot::Receiver<()>) {
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(REQUEST_BYTES)
+        .serve_connection(TokioIo::new(Patient::new(socket)), TowerToHyperService::new(app));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Ok(ended),
+        _ = asked_to_end => {
+            connection.as_mut().graceful_shutdown();
+            time::timeout(GRACE, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a client of the admin API"),
+        Err(_) => tracing::debug!("a client of the admin API held a place that another needed"),
     }
 }
 
@@ -198,38 +233,84 @@ mod tests {
     /// Longer than anything takes on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    async fn live(client: &mut TcpStream) -> io::Result<String> {
-        client.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await?;
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"live\n") {
-            if client.read_buf(&mut answer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+    async fn live(client: &mut TcpStream) {
+        client.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        hear(client, "live\n").await;
     }
 
-    #[tokio::test]
-    async fn a_connection_too_many_waits_for_a_place() {
+    /// Reads up to what must be the last of what is said.
+    async fn hear(client: &mut TcpStream, last: &str) {
+        let mut said = Vec::new();
+        while !said.ends_with(last.as_bytes()) {
+            let more = client.read_buf(&mut said).await.unwrap();
+            assert!(more > 0, "no {last:?} in {:?}", String::from_utf8_lossy(&said));
+        }
+    }
+
+    /// An address with a client at each place, in the order in which they came.
+    async fn full() -> (SocketAddr, Vec<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, Fixture::new().app()));
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut client = TcpStream::connect(at).await.unwrap();
-            time::timeout(PATIENCE, live(&mut client)).await.unwrap().unwrap();
+            live(&mut client).await;
             clients.push(client);
         }
-        let mut one_more = TcpStream::connect(at).await.unwrap();
-        let waiting = tokio::spawn(async move { live(&mut one_more).await });
-        // All the others are still served; only then is a place given up.
-        for client in &mut clients {
-            time::timeout(PATIENCE, live(client)).await.unwrap().unwrap();
-        }
-        assert!(!waiting.is_finished());
-        clients.pop();
-        let answer = time::timeout(PATIENCE, waiting).await.unwrap().unwrap().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        (at, clients)
+    }
+
+    /// Waits for the end of a connection on which nothing more is said.
+    async fn ends(client: &mut TcpStream) {
+        let mut rest = Vec::new();
+        // What the server had not read yet makes it a reset.
+        client.read_to_end(&mut rest).await.unwrap_or_default();
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_takes_the_place_of_the_longest_standing() {
+        let story = async {
+            let (at, mut clients) = full().await;
+            let mut others = clients.split_off(2);
+            for mut longest_standing in clients {
+                let mut one_more = TcpStream::connect(at).await.unwrap();
+                live(&mut one_more).await;
+                ends(&mut longest_standing).await;
+                others.push(one_more);
+            }
+            for client in &mut others {
+                live(client).await;
+            }
+        };
+        time::timeout(PATIENCE, story).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_at_a_request_has_a_moment_to_end() {
+        let story = async {
+            let (at, mut clients) = full().await;
+            let begun = b"POST /drain HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\
+                          expect: 100-continue\r\n\r\n";
+            for client in &mut clients {
+                client.write_all(begun).await.unwrap();
+                hear(client, "HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+            // The first never ends; the second does, whenever it is asked.
+            let mut one_more = TcpStream::connect(at).await.unwrap();
+            live(&mut one_more).await;
+            ends(&mut clients[0]).await;
+            let mut another = TcpStream::connect(at).await.unwrap();
+            // Nobody has run out of time yet, which all would in the same moment.
+            for client in &mut clients[1..] {
+                client.write_all(b"x").await.unwrap();
+                hear(client, "\n}\n").await;
+            }
+            ends(&mut clients[1]).await;
+            live(&mut another).await;
+        };
+        time::timeout(PATIENCE, story).await.unwrap();
     }
 
     #[tokio::test]

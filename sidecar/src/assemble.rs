@@ -2,6 +2,7 @@
 
 use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread};
 
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_config::{Address, Config, Shutdown};
 
@@ -36,15 +37,21 @@ pub(crate) enum StartError {
     Path(#[from] BadPath),
     #[error("upstream {upstream}: cannot use the authorities in {path}: {why}")]
     Authorities { upstream: String, path: PathBuf, why: String },
-    #[error("cannot start a thread")]
-    Thread(#[source] io::Error),
+    #[error("cannot start the admin API")]
+    AdminThread(#[source] io::Error),
+    #[error("cannot start worker {index} of {threads}")]
+    Worker { index: usize, threads: NonZeroUsize, source: io::Error },
+    #[error("worker {index} of {threads} panicked as it started")]
+    Panicked { index: usize, threads: NonZeroUsize },
 }
 
-/// Binds every socket and starts every thread; names are looked up on the current runtime.
+/// Binds every socket, starts every thread and hears from each worker that it serves; names are looked
+/// up on the current runtime.
 ///
 /// # Errors
-/// When something is missing that must be there before the first request. Nothing runs then.
-pub(crate) fn start(config: &Config) -> Result<Sidecar, StartError> {
+/// When something is missing that must be there before the first request. The process is to end then:
+/// threads that have started are not called back.
+pub(crate) async fn start(config: &Config) -> Result<Sidecar, StartError> {
     let plan = Plan::compile(config)?;
     check_authorities(&plan)?;
     let sockets: Vec<Bound> =
@@ -60,27 +67,42 @@ pub(crate) fn start(config: &Config) -> Result<Sidecar, StartError> {
     let readiness = Arc::new(Readiness::default());
     let admin = admin_sockets.addresses();
     admin::start(admin_sockets, config, Arc::clone(&shared), Arc::clone(&readiness))
-        .map_err(StartError::Thread)?;
-    let mut workers = Vec::new();
-    for index in 0..config.threads.get() {
-        let handles = sockets
-            .iter()
-            .map(Bound::try_clone)
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(StartError::Thread)?;
-        let shared = Arc::clone(&shared);
-        let worker = thread::Builder::new().name(format!("weir-worker-{index}")).spawn(move || {
-            if let Err(error) = proxy::run(index, shared, handles) {
-                tracing::error!(%error, index, "a worker could not start");
-            }
-        });
-        workers.push(worker.map_err(StartError::Thread)?);
-    }
+        .map_err(StartError::AdminThread)?;
+    let workers = start_workers(config.threads, &sockets, &shared).await?;
     for upstream in shared.plan.upstreams.iter().filter(|upstream| resolve::has_names(upstream)) {
         tokio::spawn(resolve::keep_fresh(Arc::clone(upstream)));
     }
     readiness.started();
     Ok(Sidecar { shared, addresses, admin, workers })
+}
+
+/// A thread for each worker; all of them have their runtime and accept when this returns.
+async fn start_workers(
+    threads: NonZeroUsize,
+    sockets: &[Bound],
+    shared: &Arc<Shared>,
+) -> Result<Vec<thread::JoinHandle<()>>, StartError> {
+    let mut starting = Vec::new();
+    for index in 0..threads.get() {
+        let failed = |source| StartError::Worker { index, threads, source };
+        let handles = sockets.iter().map(Bound::try_clone).collect::<io::Result<Vec<_>>>();
+        let handles = handles.map_err(failed)?;
+        let shared = Arc::clone(shared);
+        let (started, heard) = oneshot::channel();
+        let worker = thread::Builder::new()
+            .name(format!("weir-worker-{index}"))
+            .spawn(move || proxy::run(index, shared, handles, started));
+        starting.push((worker.map_err(failed)?, heard));
+    }
+    let mut workers = Vec::new();
+    for (index, (worker, heard)) in starting.into_iter().enumerate() {
+        heard
+            .await
+            .map_err(|_| StartError::Panicked { index, threads })?
+            .map_err(|source| StartError::Worker { index, threads, source })?;
+        workers.push(worker);
+    }
+    Ok(workers)
 }
 
 fn shared(plan: Plan, threads: NonZeroUsize) -> Shared {

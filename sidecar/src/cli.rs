@@ -104,7 +104,7 @@ fn serve(config: &weir_config::Config) -> ExitCode {
             Ok(signals) => signals,
             Err(error) => return failed(&error),
         };
-        let sidecar = match assemble::start(config) {
+        let sidecar = match assemble::start(config).await {
             Ok(sidecar) => sidecar,
             Err(error) => return failed(&error),
         };

@@ -94,7 +94,7 @@ impl Scene {
         };
         let config =
             weir_config::load(CONFIG, "demo.yaml", &variables).map_err(io::Error::other)?;
-        let sidecar = assemble::start(&config).map_err(io::Error::other)?;
+        let sidecar = assemble::start(&config).await.map_err(io::Error::other)?;
         let drug_info_base =
             format!("http://{}", sidecar.addresses[1]).parse().map_err(io::Error::other)?;
         let curtain = CancellationToken::new();

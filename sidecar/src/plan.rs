@@ -3,25 +3,25 @@
 //! Listeners with their routers, routes with their policies already bound, upstreams. It never
 //! changes once it is built, and a request holds the plan that it started with.
 
+mod breaker;
 pub(crate) mod router;
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use http::HeaderValue;
 use weir_config::{
-    Address, BreakerScope, Config, ListenerLimits, ListenerTimeout, Mode, RateLimit, RouteLimits,
-    Timeout,
+    Address, Config, ListenerLimits, ListenerTimeout, Mode, RateLimit, RouteLimits, Timeout,
 };
-use weir_policy::{Breaker, InFlight, RateLimiter};
+use weir_policy::{InFlight, RateLimiter};
 
-use self::router::Router;
-use crate::upstream::{BadPath, Endpoint, Upstream};
+use self::{breaker::RouteBreaker, router::Router};
+use crate::upstream::{BadPath, Upstream};
 
 /// Wakes the request that waits for a permit.
 pub(crate) type Waker = tokio::sync::oneshot::Sender<()>;
@@ -79,14 +79,6 @@ pub(crate) struct Rate {
     pub(crate) limiter: RateLimiter,
     /// `RateLimit-Policy`, which never changes.
     pub(crate) policy_header: HeaderValue,
-}
-
-/// The breaker of a route: one for all, or one for each endpoint.
-#[derive(Debug)]
-pub(crate) struct RouteBreaker {
-    pub(crate) settings: weir_config::Breaker,
-    route: Arc<Breaker>,
-    endpoints: RwLock<HashMap<String, Arc<Breaker>>>,
 }
 
 /// The concurrency limit of a route.
@@ -200,59 +192,6 @@ impl Rate {
             limiter: RateLimiter::new(settings),
             policy_header: HeaderValue::from_str(&header)
                 .unwrap_or(HeaderValue::from_static("\"rate_limit\"")),
-        }
-    }
-}
-
-impl RouteBreaker {
-    fn new(settings: &weir_config::Breaker) -> Self {
-        Self {
-            settings: settings.clone(),
-            route: Arc::new(Breaker::new(settings)),
-            endpoints: RwLock::new(HashMap::new()),
-        }
-    }
-
-    /// The breaker that decides before an endpoint is known, where there is one.
-    pub(crate) fn of_route(&self) -> Option<&Arc<Breaker>> {
-        (self.settings.mode != Mode::Disabled && self.settings.per == BreakerScope::Route)
-            .then_some(&self.route)
-    }
-
-    /// The breaker of an endpoint, where each has its own.
-    pub(crate) fn of_endpoint(
-        &self,
-        upstream: &Upstream,
-        endpoint: &Endpoint,
-    ) -> Option<Arc<Breaker>> {
-        if self.settings.mode == Mode::Disabled || self.settings.per == BreakerScope::Route {
-            return None;
-        }
-        let known = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(breaker) = known.get(&endpoint.name) {
-            return Some(Arc::clone(breaker));
-        }
-        drop(known);
-        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
-        // Addresses come and go with DNS; those that have gone are forgotten when a new one comes.
-        let current = upstream.endpoints();
-        endpoints.retain(|name, _| current.iter().any(|endpoint| endpoint.name == *name));
-        let breaker = endpoints.entry(endpoint.name.clone());
-        Some(Arc::clone(breaker.or_insert_with(|| Arc::new(Breaker::new(&self.settings)))))
-    }
-
-    /// Every breaker with the endpoint it belongs to, for metrics.
-    pub(crate) fn all(&self) -> Vec<(Option<String>, Arc<Breaker>)> {
-        match (self.settings.mode, self.settings.per) {
-            (Mode::Disabled, _) => Vec::new(),
-            (_, BreakerScope::Route) => vec![(None, Arc::clone(&self.route))],
-            (_, BreakerScope::Endpoint) => {
-                let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
-                endpoints
-                    .iter()
-                    .map(|(name, breaker)| (Some(name.clone()), Arc::clone(breaker)))
-                    .collect()
-            }
         }
     }
 }

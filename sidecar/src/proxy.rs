@@ -22,6 +22,7 @@ mod fields;
 mod forward;
 mod head;
 mod identify;
+mod keys;
 mod linger;
 mod pump;
 mod refuse;

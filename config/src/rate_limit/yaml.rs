@@ -34,15 +34,15 @@ section! {
 }
 
 section! {
-    /// What tells one caller from another; exactly one of the keys.
+    /// What tells one caller from another; exactly one of the keys. Requests without the key share one bucket. Services differ in which value they read of a key that is sent more than once, so each of up to four different values is debited; a request with more of them counts as one without the key.
     struct KeyYaml {
         /// The client's address.
         client: Option<At<ClientYaml>>,
-        /// The value of a request header.
+        /// The value of a request header, as it is sent.
         header: Option<At<HeaderName>>,
-        /// The value of a cookie.
+        /// The value of a cookie, decoded and without quotes; the name in any case.
         cookie: Option<At<Param>>,
-        /// The value of a query parameter.
+        /// The value of a query parameter, decoded (`%61pi` is `api`); the name in any case.
         query: Option<At<Param>>,
     }
 }

@@ -12,7 +12,7 @@ mod bucket;
 mod gcra;
 mod table;
 
-use std::{iter, time::Duration};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 use weir_config::Key;
@@ -41,7 +41,8 @@ pub struct Debit {
     pub remaining: u32,
     /// Until that bucket is full again.
     pub reset: Duration,
-    receipts: SmallVec<[Receipt; 2]>,
+    /// With the place of the key that each is for.
+    receipts: SmallVec<[(usize, Receipt); 2]>,
 }
 
 /// A request that came too early. Nothing was debited.
@@ -80,14 +81,33 @@ impl RateLimiter {
     /// When one of the buckets is empty.
     pub fn check(&self, keys: &[u64], now: Time) -> Result<Debit, Exceeded> {
         debug_assert_eq!(keys.len(), self.dimensions.len(), "one hash for each key of the policy");
+        self.check_values(keys.iter().copied().enumerate(), now)
+    }
+
+    /// As [`check`](Self::check), for requests that may have several values of one key: each value's
+    /// hash comes with the place of its key in the settings' `per`, and each is debited.
+    ///
+    /// # Errors
+    ///
+    /// When one of the buckets is empty.
+    ///
+    /// # Panics
+    ///
+    /// When a place is beyond the end of `per`.
+    pub fn check_values(
+        &self,
+        mut values: impl Iterator<Item = (usize, u64)>,
+        now: Time,
+    ) -> Result<Debit, Exceeded> {
         let now = now.as_nanos();
         let mut debit = Debit { remaining: u32::MAX, ..Debit::default() };
-        for (index, answer) in self.answers(keys, now).enumerate() {
+        while let Some((key_index, hash)) = values.next() {
+            let answer = self.debit(key_index, hash, now);
             let Some(receipt) = answer.receipt else {
                 self.give_back(&debit, now);
-                return Err(self.exceeded(keys, index, answer, now));
+                return Err(self.exceeded(key_index, answer, values, now));
             };
-            debit.receipts.push(receipt);
+            debit.receipts.push((key_index, receipt));
             let remaining = self.quota.remaining(answer.tat, now);
             if remaining < debit.remaining {
                 debit.remaining = remaining;
@@ -115,32 +135,35 @@ impl RateLimiter {
         self.table.overflowed()
     }
 
-    fn answers(&self, keys: &[u64], now: u64) -> impl Iterator<Item = Answer> {
-        iter::zip(&self.dimensions, keys).enumerate().map(move |(index, (dimension, &key))| {
-            match dimension {
-                Dimension::Whole(bucket) => {
-                    Answer::new(bucket.debit_unowned(&self.quota, now), 0, false)
-                }
-                Dimension::Each => self.table.debit(salted(key, index), &self.quota, now),
+    fn debit(&self, key_index: usize, hash: u64, now: u64) -> Answer {
+        match &self.dimensions[key_index] {
+            Dimension::Whole(bucket) => {
+                Answer::new(bucket.debit_unowned(&self.quota, now), 0, false)
             }
-        })
+            Dimension::Each => self.table.debit(salted(hash, key_index), &self.quota, now),
+        }
     }
 
     fn give_back(&self, debit: &Debit, now: u64) {
-        for (dimension, &receipt) in iter::zip(&self.dimensions, &debit.receipts) {
-            match dimension {
+        for &(key_index, receipt) in &debit.receipts {
+            match &self.dimensions[key_index] {
                 Dimension::Whole(bucket) => bucket.refund(receipt, &self.quota, now),
                 Dimension::Each => self.table.refund(receipt, &self.quota, now),
             }
         }
     }
 
-    /// The refusal by key `index`, or by a later one that would refuse for longer.
-    fn exceeded(&self, keys: &[u64], index: usize, answer: Answer, now: u64) -> Exceeded {
+    /// The refusal by key `key_index`, or by a later one that would refuse for longer.
+    fn exceeded(
+        &self,
+        mut key_index: usize,
+        mut answer: Answer,
+        later: impl Iterator<Item = (usize, u64)>,
+        now: u64,
+    ) -> Exceeded {
         let wait = |answer: &Answer| self.quota.wait(answer.tat, now);
-        let (mut key_index, mut answer) = (index, answer);
-        for later in index + 1..keys.len().min(self.dimensions.len()) {
-            let standing = self.standing(keys, later, now);
+        for (later, hash) in later {
+            let standing = self.standing(later, hash, now);
             if wait(&standing) > wait(&answer) {
                 (key_index, answer) = (later, standing);
             }
@@ -154,11 +177,11 @@ impl RateLimiter {
         }
     }
 
-    /// How the bucket of key `index` stands, without touching it.
-    fn standing(&self, keys: &[u64], index: usize, now: u64) -> Answer {
-        match &self.dimensions[index] {
+    /// How the bucket of a value stands, without touching it.
+    fn standing(&self, key_index: usize, hash: u64, now: u64) -> Answer {
+        match &self.dimensions[key_index] {
             Dimension::Whole(bucket) => Answer::refused(bucket.get().tat, false),
-            Dimension::Each => self.table.standing(salted(keys[index], index), now),
+            Dimension::Each => self.table.standing(salted(hash, key_index), now),
         }
     }
 }

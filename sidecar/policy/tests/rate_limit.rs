@@ -164,6 +164,22 @@ fn the_same_value_under_another_key_is_another_caller() {
 }
 
 #[test]
+fn each_value_of_a_key_is_debited_or_none() {
+    let limiter = per_header(1.0, 1, 100);
+    let both = || [(0, hash(1)), (0, hash(2))].into_iter();
+    let debit = limiter.check_values(both(), at(0)).unwrap();
+    assert_eq!(limiter.keys_in_use(at(0)), 2);
+    limiter.refund(&debit, at(0));
+    assert_eq!(limiter.keys_in_use(at(0)), 0, "a refund gives each its token back");
+    assert!(limiter.check(&[hash(2)], at(0)).is_ok());
+    assert_eq!(
+        limiter.check_values(both(), at(0)).unwrap_err().retry_after,
+        Duration::from_secs(1)
+    );
+    assert!(limiter.check(&[hash(1)], at(0)).is_ok(), "the refusal has cost the first nothing");
+}
+
+#[test]
 fn every_hash_has_a_bucket_also_zero() {
     let limiter = per_header(10.0, 1, 1000);
     for key in [0, 2 << 24, u64::MAX, u64::MAX - (1 << 24)] {

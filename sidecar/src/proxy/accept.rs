@@ -17,7 +17,9 @@ use std::{
 
 use tokio::{
     net::{TcpListener, UnixListener},
-    runtime, time,
+    runtime,
+    sync::oneshot,
+    time,
 };
 use weir_config::Address;
 
@@ -114,23 +116,39 @@ impl Bound {
     }
 }
 
-/// A worker's life: accepts until it is told to close, then waits for its connections to end.
-pub(crate) fn run(index: usize, shared: Arc<Shared>, sockets: Vec<Bound>) -> io::Result<()> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let worker = Arc::new(Worker::new(index, shared));
-        let mut loops = tokio::task::JoinSet::new();
-        for (listener, socket) in worker.plan().listeners.iter().zip(sockets) {
-            loops.spawn(accept(
-                Arc::clone(&worker),
-                Arc::clone(listener),
-                AsyncBound::new(socket)?,
-            ));
+/// A worker's life: says whether it could start, accepts until it is told to close, then waits for
+/// its connections to end. One that panics as it starts drops `started` with nothing said.
+pub(crate) fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    sockets: Vec<Bound>,
+    started: oneshot::Sender<io::Result<()>>,
+) {
+    let prepared =
+        runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            let _context = runtime.enter();
+            let sockets: Vec<_> =
+                sockets.into_iter().map(AsyncBound::new).collect::<io::Result<_>>()?;
+            let worker = Arc::new(Worker::new(index, shared));
+            Ok((runtime, worker, sockets))
+        });
+    // Nobody hears it when the start has been given up for another worker; then the process ends.
+    match prepared {
+        Ok((runtime, worker, sockets)) => {
+            started.send(Ok(())).unwrap_or_default();
+            runtime.block_on(work(worker, sockets));
         }
-        while loops.join_next().await.is_some() {}
-        worker.shared.ended.cancelled().await;
-        Ok(())
-    })
+        Err(error) => started.send(Err(error)).unwrap_or_default(),
+    }
+}
+
+async fn work(worker: Arc<Worker>, sockets: Vec<AsyncBound>) {
+    let mut loops = tokio::task::JoinSet::new();
+    for (listener, socket) in worker.plan().listeners.iter().zip(sockets) {
+        loops.spawn(accept(Arc::clone(&worker), Arc::clone(listener), socket));
+    }
+    while loops.join_next().await.is_some() {}
+    worker.shared.ended.cancelled().await;
 }
 
 enum AsyncBound {

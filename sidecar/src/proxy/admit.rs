@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, header};
 use pingora::{http::RequestHeader, protocols::http::ServerSession};
 use tokio::sync::oneshot;
 use weir_config::{Key, Mode};
@@ -15,9 +14,9 @@ use weir_policy::{Breaker, Entered, Exceeded, Open, Overloaded, Place, State, Th
 use super::{
     client,
     exchange::{Charged, Exchange, hand_on},
+    keys,
     refuse::Refusal,
     way::Stop,
-    worker::client_key,
 };
 use crate::{
     clock,
@@ -32,9 +31,8 @@ pub(super) fn rate(
     request: &RequestHeader,
 ) -> Result<(), Refusal> {
     for (place, rate) in route.rates.iter().enumerate() {
-        let keys: Vec<u64> =
-            rate.settings.per.iter().map(|key| keyed(exchange, key, request)).collect();
-        match rate.limiter.check(&keys, clock::now()) {
+        let values = keys::values(exchange, &rate.settings.per, request);
+        match rate.limiter.check_values(values, clock::now()) {
             Ok(debit) => exchange.charged.push(Charged { rate: place, debit }),
             Err(_) if rate.settings.mode == Mode::Shadow => {
                 exchange.worker.page().shadow(route.index, Reason::RateLimited);
@@ -151,42 +149,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The keyed hash of what tells this caller from another.
-fn keyed(exchange: &Exchange, key: &Key, request: &RequestHeader) -> u64 {
-    let headers = &request.headers;
-    let worker = &exchange.worker;
-    match key {
-        Key::Route => worker.hash(0, b""),
-        Key::Client { v6_prefix } => match exchange.client {
-            Some(address) => worker.hash(1, &client_key(address, *v6_prefix)),
-            None => worker.hash(0, b""),
-        },
-        Key::Header(name) => headers
-            .get(name)
-            .map_or_else(|| worker.hash(0, b""), |value| worker.hash(2, value.as_bytes())),
-        Key::Cookie(name) => {
-            cookie(headers, name).map_or_else(|| worker.hash(0, b""), |value| worker.hash(3, value))
-        }
-        Key::Query(name) => query(request.uri.query(), name)
-            .map_or_else(|| worker.hash(0, b""), |value| worker.hash(4, value.as_bytes())),
-    }
-}
-
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .find_map(|pair| {
-            let pair = pair.trim_ascii_start();
-            pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
-        })
-}
-
-fn query<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
-    query?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-}
-
 fn rate_limited(rate: &Rate, exceeded: Exceeded) -> Refusal {
     let settings = &rate.settings;
     let wait = exceeded.retry_after;
@@ -298,19 +260,6 @@ fn in_words(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_found_where_callers_write_them() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, "a=1; session=abc; b=2".parse().unwrap());
-        headers.append(header::COOKIE, "other=x".parse().unwrap());
-        assert_eq!(cookie(&headers, "session"), Some(&b"abc"[..]));
-        assert_eq!(cookie(&headers, "other"), Some(&b"x"[..]));
-        assert_eq!(cookie(&headers, "sess"), None);
-        assert_eq!(query(Some("a=1&key=v"), "key"), Some("v"));
-        assert_eq!(query(Some("akey=1"), "key"), None);
-        assert_eq!(query(None, "key"), None);
-    }
 
     #[test]
     fn waits_are_told_in_words() {

@@ -118,6 +118,43 @@ fn a_port_in_use_is_said_and_ends_the_process() {
     }
 }
 
+/// Short of descriptors, some worker may have none for its runtime. One that is missing takes no
+/// connections and nobody would know, so it ends the process.
+#[test]
+fn it_starts_with_every_worker_or_not_at_all() {
+    let yaml = "threads: 2\nlisteners: [{ address: 127.0.0.1:0, upstream: app }]\n\
+                upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n";
+    let (mut started, mut failed) = (0, 0);
+    // From too few for any worker to enough for all; where that is depends on what is inherited.
+    for descriptors in 16..36 {
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nofile={descriptors}")).arg(command().get_program());
+        match Weir::start_by(limited, yaml) {
+            Ok(weir) => {
+                started += 1;
+                // A thread takes its name after it has started.
+                until("both workers run", || workers(weir.pid()) == 2);
+            }
+            Err((status, log)) => {
+                failed += 1;
+                assert_eq!(status.code(), Some(1), "{descriptors}: {log:?}");
+                // Without descriptors a worker cannot read the system's authorities: Pingora panics.
+                let why = ["Too many open files", "panicked as it started"];
+                let said = log.last().is_some_and(|line| why.iter().any(|why| line.contains(why)));
+                assert!(said, "{descriptors}: {log:?}");
+            }
+        }
+    }
+    assert!(started > 0 && failed > 0, "{started} started, {failed} did not");
+}
+
+/// How many threads of a process are workers.
+fn workers(pid: u32) -> usize {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")));
+    names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with("weir-worker"))).count()
+}
+
 #[test]
 fn sigterm_fails_readiness_first_and_lets_what_is_in_flight_finish() {
     let (weir, backend) = start("", "shutdown: { drain_delay: 5s, deadline: 100s }");

@@ -50,10 +50,15 @@ impl Weir {
 
     /// Starts a sidecar that may never be ready.
     pub(crate) fn start_unready(yaml: &str) -> Self {
+        Self::start_by(command(), yaml).unwrap_or_else(|(status, log)| panic!("{status}: {log:?}"))
+    }
+
+    /// Starts a sidecar by a command that ends in the binary. One that ends before it listens leaves
+    /// its status and its log.
+    pub(crate) fn start_by(mut by: Command, yaml: &str) -> Result<Self, (ExitStatus, Vec<String>)> {
         let (folder, file) =
             config_file(&format!("version: 1\nadmin: {{ address: 127.0.0.1:0 }}\n{yaml}"));
-        let mut child =
-            command().arg("run").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = by.arg("run").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = mpsc::channel();
         thread::spawn(move || {
@@ -65,18 +70,19 @@ impl Weir {
             }
         });
         let mut listeners = Vec::new();
+        let mut said = Vec::new();
         let admin = loop {
-            let line = log
-                .recv_timeout(PATIENCE)
-                .expect("the sidecar says where it listens, or why it does not");
+            let Ok(line) = log.recv_timeout(PATIENCE) else {
+                return Err((wait_for_exit(&mut child), said));
+            };
             let address = line.split("address=").nth(1).map(str::to_owned);
             match address {
                 Some(address) if line.contains("listening") => listeners.push(address),
                 Some(address) if line.contains("admin") => break address.parse().unwrap(),
-                _ => {}
+                _ => said.push(line),
             }
         };
-        Self { child, log, listeners, admin, _folder: folder }
+        Ok(Self { child, log, listeners, admin, _folder: folder })
     }
 
     /// Where the first listener is.
@@ -157,7 +163,10 @@ pub(crate) fn wait_for_exit(child: &mut Child) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        assert!(Instant::now() < until, "the process did not end");
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("the process did not end");
+        }
         thread::yield_now();
         thread::park_timeout(Duration::from_millis(5));
     }

@@ -1,7 +1,14 @@
 //! Endpoints that are names.
 
-use super::{clinic::Serving, curl::curl};
-use crate::weir::Weir;
+use std::fs;
+
+use super::{
+    clinic::Serving,
+    curl::curl,
+    process::library,
+    wire::{Service, Wire},
+};
+use crate::weir::{Weir, command, until};
 
 fn to(endpoint: &str) -> String {
     format!(
@@ -33,4 +40,79 @@ fn a_name_that_was_never_resolved_has_no_endpoint() {
     let answer = curl(&[weir.url("/")]);
     assert_eq!(answer.verdict(), (503, "no_endpoint".to_owned()));
     assert!(answer.field("retry-after").is_some(), "the name is looked up again");
+}
+
+/// What names resolve to, for a sidecar that reads it in place of `/etc/hosts` and DNS.
+struct Hosts(tempfile::TempDir);
+
+impl Hosts {
+    fn saying(line: &str) -> Self {
+        let hosts = Self(tempfile::tempdir().unwrap());
+        hosts.say(line);
+        hosts
+    }
+
+    /// Another file rather than another content: the wrapper looks at a file again by its seconds.
+    fn say(&self, line: &str) {
+        let next = self.0.path().join("next");
+        fs::write(&next, format!("{line}\n")).unwrap();
+        fs::rename(next, self.0.path().join("hosts")).unwrap();
+    }
+
+    fn start(&self, yaml: &str) -> Weir {
+        let mut command = command();
+        command.env("LD_PRELOAD", library("libnss_wrapper.so"));
+        command.env("NSS_WRAPPER_HOSTS", self.0.path().join("hosts"));
+        let weir = Weir::start_by(command, yaml).unwrap();
+        until("the name is resolved", || weir.admin_get("/ready").0 == 200);
+        weir
+    }
+}
+
+/// Services on the same port of two addresses.
+fn neighbours() -> (Service, Service) {
+    let pair = |_| {
+        let first = Service::listen();
+        let second = Service::listen_at(([127, 0, 0, 2], first.address.port()).into());
+        Some((first, second.ok()?))
+    };
+    (0..10).find_map(pair).expect("a port that is free on both")
+}
+
+#[test]
+fn an_outage_of_dns_is_no_outage_and_a_new_address_is_followed() {
+    let (first, second) = neighbours();
+    let hosts = Hosts::saying("127.0.0.1 app.test");
+    let weir = hosts.start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, upstream: app }}]\nupstreams:\n\
+         \x20 app: {{ endpoints: [\"app.test:{}\"], dns_refresh: 20ms, keepalive: 100s }}\n",
+        first.address.port()
+    ));
+    let mut client = Wire::connect(weir.address());
+    let ask = "GET / HTTP/1.1\r\nhost: app\r\n\r\n";
+    let answered_by = |service: &mut Wire| {
+        service.head();
+        service.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    };
+
+    client.say(ask);
+    let mut service = first.accept();
+    answered_by(&mut service);
+    assert_eq!(client.message().status(), 200);
+
+    hosts.say("");
+    let failed = || weir.metric("weir_upstream_resolve_failures_total", &["upstream=\"app\""]);
+    until("look-ups fail over and over", || failed() > 3.0);
+    client.say(ask);
+    answered_by(&mut service);
+    assert_eq!(client.message().status(), 200);
+    assert_eq!(weir.admin_get("/ready").0, 200);
+
+    hosts.say("127.0.0.2 app.test");
+    let moved = || weir.admin_get("/upstreams").1.contains(&second.address.to_string());
+    until("the new address is known", moved);
+    client.say(ask);
+    answered_by(&mut second.accept());
+    assert_eq!(client.message().status(), 200);
+    assert!(!weir.admin_get("/upstreams").1.contains(&first.address.to_string()));
 }

@@ -20,6 +20,17 @@ pub(crate) fn tool(name: &str) -> Command {
     Command::new(found.unwrap_or_else(|| panic!("{name} is not installed: run `make setup`")))
 }
 
+/// A library of the system.
+///
+/// # Panics
+/// When it is not installed.
+pub(crate) fn library(name: &str) -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").unwrap();
+    let mut files = folders.map(|folder| folder.unwrap().path().join(name));
+    let found = files.find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run `make setup`"))
+}
+
 /// The Python that has the packages of `tests/clients/requirements.txt`, with a client or server of
 /// that folder.
 pub(crate) fn python(script: &str) -> Command {

@@ -29,6 +29,54 @@ fn each_kind_of_key_has_buckets_of_its_own() {
     }
 }
 
+/// There are services that read each of the first as the key `one`.
+#[test]
+fn a_key_in_another_form_has_the_same_bucket() {
+    let five = ["1", "2", "3", "4", "one"];
+    for (per, head, same, other, with_five) in [
+        (
+            "{ query: study }",
+            "GET /healthz?_ HTTP/1.1\r\nhost: app\r\n\r\n",
+            &["study=one", "%73tudy=%6Fne", "Study=one", "a;study=one", "study=x&study=one"][..],
+            "study=one+&a=one",
+            five.map(|value| format!("study={value}")).join("&"),
+        ),
+        (
+            "{ cookie: session }",
+            "GET /healthz HTTP/1.1\r\nhost: app\r\ncookie: _\r\n\r\n",
+            &[
+                "session=one",
+                r#"session="\157ne""#,
+                "a; session = %6Fne ;b",
+                "session=one;session=y",
+            ],
+            "session=ones; sessions=one",
+            five.map(|value| format!("session={value}")).join(";"),
+        ),
+        (
+            "{ header: x-api-key }",
+            "GET /healthz HTTP/1.1\r\nhost: app\r\nx-api-key: _\r\n\r\n",
+            &["one", "one\r\nX-Api-Key: y", "x\r\nx-api-key: one", "one\r\nx-api-key: one"],
+            "One",
+            five.join("\r\nx-api-key: "),
+        ),
+    ] {
+        let (_clinic, weir) = behind(&format!("rate_limit: {{ qps: 0.01, burst: 1, per: {per} }}"));
+        let mut client = Wire::connect(weir.address());
+        let mut status = |sent: &str| {
+            client.say(head.replace('_', sent));
+            client.message().status()
+        };
+        assert_eq!(status(same[0]), 200, "{per}");
+        for same in same {
+            assert_eq!(status(same), 429, "{per}: {same}");
+        }
+        assert_eq!(status(other), 200, "{per}: {other}");
+        assert_eq!(status(&with_five), 200, "{per}: more than are told apart");
+        assert_eq!(ask(&weir, "/healthz", &[]).status(), 429, "{per}: counts as one without");
+    }
+}
+
 #[test]
 fn a_client_is_told_by_its_address() {
     let clinic = super::clinic::Serving::clinic();

@@ -3,7 +3,7 @@
 //! What must be seen before what is then an order of lines in the test, and depends on no clock.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
 };
 
@@ -26,10 +26,15 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn listen() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        Self { listener, address }
+        Self::listen_at(([127, 0, 0, 1], 0).into()).unwrap()
+    }
+
+    /// `Err` when somebody else has the address.
+    pub(crate) fn listen_at(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
     }
 
     /// The next connection.

@@ -1,0 +1,201 @@
+//! What tells one caller from another, for the rate limits.
+//!
+//! A caller must not come by a fresh bucket by sending the same key in another form. Which forms are
+//! the same is for the service behind to say, and services differ: so the reading here takes more
+//! forms for one than any of them does. Two honest callers whose keys differ only in that are not to
+//! be expected, and would share a bucket.
+//!
+//! Services also differ in which value they read when a key is sent more than once, so each value is
+//! debited. One hash of them all would be a fresh bucket for each companion that a caller invents;
+//! the first alone, or the last, would be one for whoever stands before a service that reads the other.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, header};
+use percent_encoding::percent_decode;
+use pingora::http::RequestHeader;
+use smallvec::{SmallVec, smallvec};
+use weir_config::Key;
+
+use super::{exchange::Exchange, worker::client_key};
+
+/// Values of one key that a request may have. One with more counts as one without the key: it must
+/// not fill the table of buckets, and the bucket of those without is one.
+const VALUES: usize = 4;
+
+/// The keyed hashes of the values of one key.
+type Hashes = SmallVec<[u64; VALUES]>;
+
+/// The keyed hash of each value of each key, with the place of the key in `per`.
+pub(super) fn values(
+    exchange: &Exchange,
+    per: &[Key],
+    request: &RequestHeader,
+) -> impl Iterator<Item = (usize, u64)> {
+    per.iter().enumerate().flat_map(move |(place, key)| {
+        hashes(exchange, key, request).into_iter().map(move |hash| (place, hash))
+    })
+}
+
+fn hashes(exchange: &Exchange, key: &Key, request: &RequestHeader) -> Hashes {
+    let (worker, headers) = (&exchange.worker, &request.headers);
+    let hashes = match key {
+        Key::Route => None,
+        Key::Client { v6_prefix } => exchange
+            .client
+            .map(|address| smallvec![worker.hash(1, &client_key(address, *v6_prefix))]),
+        Key::Header(name) => {
+            let values = headers.get_all(name).iter();
+            different(values.map(|value| worker.hash(2, value.as_bytes())))
+        }
+        Key::Cookie(name) => different(cookies(headers, name).map(|value| worker.hash(3, &value))),
+        Key::Query(name) => {
+            let query = request.uri.query().unwrap_or_default();
+            different(parameters(query, name).map(|value| worker.hash(4, &value)))
+        }
+    };
+    hashes.unwrap_or_else(|| smallvec![worker.hash(0, b"")])
+}
+
+/// Each hash once; `None` when there is none, or too many.
+fn different(hashes: impl Iterator<Item = u64>) -> Option<Hashes> {
+    let mut different = Hashes::new();
+    for hash in hashes {
+        if different.contains(&hash) {
+            continue;
+        }
+        if different.len() == VALUES {
+            return None;
+        }
+        different.push(hash);
+    }
+    (!different.is_empty()).then_some(different)
+}
+
+/// The values of a query parameter. `;` parts parameters as well: Rack 2 and older Pythons read so.
+fn parameters<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let parameters = query.as_bytes().split(|byte| matches!(byte, b'&' | b';'));
+    parameters.filter_map(move |parameter| {
+        let (called, value) = halves(parameter);
+        is(called, name).then(|| decoded(value))
+    })
+}
+
+/// The values of a cookie.
+fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
+    let lines = headers.get_all(header::COOKIE).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(move |cookie| {
+        let (called, value) = halves(cookie);
+        let value = value.trim_ascii();
+        let quoted = || value.strip_prefix(b"\"")?.strip_suffix(b"\"");
+        is(called, name).then(|| match quoted() {
+            Some(quoted) if quoted.contains(&b'\\') => {
+                decoded(&unescaped(quoted)).into_owned().into()
+            }
+            Some(quoted) => decoded(quoted),
+            None => decoded(value),
+        })
+    })
+}
+
+/// Name and value.
+fn halves(pair: &[u8]) -> (&[u8], &[u8]) {
+    match pair.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&pair[..at], &pair[at + 1..]),
+        None => (pair, b""),
+    }
+}
+
+/// Whether something goes by a name; ASP.NET takes it in any case.
+fn is(called: &[u8], name: &str) -> bool {
+    decoded(called).trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// Without percent signs, and with `+` as the space that it is in forms.
+fn decoded(written: &[u8]) -> Cow<'_, [u8]> {
+    if !written.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return written.into();
+    }
+    let spaced = written.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte });
+    percent_decode(&spaced.collect::<Vec<_>>()).collect::<Vec<_>>().into()
+}
+
+/// Without the backslashes that Python writes, and reads, between quotes: `\"`, and `\054` in octal.
+fn unescaped(quoted: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(quoted.len());
+    let mut rest = quoted;
+    loop {
+        rest = match rest {
+            [b'\\', high @ b'0'..=b'3', middle @ b'0'..=b'7', low @ b'0'..=b'7', rest @ ..] => {
+                bytes.push((high - b'0') << 6 | (middle - b'0') << 3 | (low - b'0'));
+                rest
+            }
+            [b'\\', byte, rest @ ..] | [byte, rest @ ..] => {
+                bytes.push(*byte);
+                rest
+            }
+            [] => return bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(found: impl Iterator<Item = impl AsRef<[u8]>>, expected: &[&str], written: &str) {
+        let found: Vec<_> =
+            found.map(|value| String::from_utf8_lossy(value.as_ref()).into_owned()).collect();
+        assert_eq!(found, expected, "{written}");
+    }
+
+    #[test]
+    fn parameters_are_found_in_every_form() {
+        for (query, expected) in [
+            ("", &[][..]),
+            ("a=1&key=v1", &["v1"]),
+            ("akey=1&keys=2", &[]),
+            ("key=%761&%6bey=v%31&%4B%65%59=v1&KEY=v1", &["v1", "v1", "v1", "v1"]),
+            ("key=a+b&key=a%20b&key=a%2Bb", &["a b", "a b", "a+b"]),
+            ("key&key=", &["", ""]),
+            ("key=1;key=2", &["1", "2"]),
+            ("key=a=b&key=%3D", &["a=b", "="]),
+            ("key=%zz%4&key=%", &["%zz%4", "%"]),
+            ("key=%2561", &["%61"]),
+        ] {
+            check(parameters(query, "key"), expected, query);
+        }
+    }
+
+    #[test]
+    fn cookies_are_found_in_every_form() {
+        for (lines, expected) in [
+            (&["a=1; session=abc; b=2"][..], &["abc"][..]),
+            (&["sess=abc; sessions=abc"], &[]),
+            (&["a=1", "session=abc;session=def"], &["abc", "def"]),
+            (&["session = abc ;SESSION=abc; session=\"abc\""], &["abc", "abc", "abc"]),
+            (&["session=%61b%63; session=a+b; session=a%20b"], &["abc", "a b", "a b"]),
+            (
+                &[r#"session="\141\b\"c"; session="ab%22c"; session=ab"c"#],
+                &["ab\"c", "ab\"c", "ab\"c"],
+            ),
+            (&[r#"session="a\"; session="; session=a\b"#], &["a\\", "\"", "a\\b"]),
+            (&["session"], &[""]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::COOKIE, line.parse().unwrap());
+            }
+            check(cookies(&headers, "session"), expected, &lines.join(" | "));
+        }
+    }
+
+    #[test]
+    fn a_value_counts_once_and_too_many_not_at_all() {
+        let sent = |hashes: &[u64]| different(hashes.iter().copied()).map(SmallVec::into_vec);
+        assert_eq!(sent(&[]), None);
+        assert_eq!(sent(&[7, 7, 8, 7]), Some(vec![7, 8]));
+        assert_eq!(sent(&[1, 2, 3, 4, 4]), Some(vec![1, 2, 3, 4]));
+        assert_eq!(sent(&[1, 2, 3, 4, 5]), None);
+    }
+}
