@@ -7,10 +7,11 @@ export PATH := $(PATH):/usr/sbin:/sbin
 setup:
 	@scripts/setup build test bench
 
-# A sidecar between a service and the world, with a little traffic; Ctrl-C ends it.
+# A sidecar between a service and the world, with a little traffic; Ctrl-C ends it. Cargo is not told to
+# be quiet: the first build takes minutes.
 demo:
 	@scripts/setup build
-	cargo run --release --quiet --package weir -- demo
+	cargo run --release --package weir -- demo
 
 # Formatting, lints, and every test; bench and overload runs are not part of it.
 test:
