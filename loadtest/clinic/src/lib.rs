@@ -47,6 +47,7 @@ mod etl;
 mod faults;
 mod health_report;
 mod in_flight;
+mod jobs;
 mod ocr;
 mod partner;
 mod problem;
