@@ -12,6 +12,7 @@ use weir_pool::Size;
 
 use crate::{
     accepted::Accepted,
+    body,
     deadline::Deadline,
     jobs::{Collection, Job, Jobs},
     problem::{Problem, Reason},
@@ -64,10 +65,8 @@ async fn submit(
 ) -> Result<Accepted, Problem> {
     let site = &submissions.site;
     site.enter(Route::Epro, &headers, PATIENCE).await?;
-    let report = serde_json::from_slice(&body).map_err(|error| {
-        let like = r#"{"patient": "P-17", "symptoms": ["headache"], "severity": 3}"#;
-        Problem::new(Reason::Invalid, format!("{error}; write a report like {like}"))
-    })?;
+    let like = r#"a report like {"patient": "P-17", "symptoms": ["headache"], "severity": 3}"#;
+    let report = body::parse(&body, like)?;
     let record = Submission { progress: Progress::Accepted, alerts: 0 };
     let (accepted, submission) = submissions.open(report, record);
     if site.faults.get(Route::Epro).leak {

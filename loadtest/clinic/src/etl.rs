@@ -11,6 +11,7 @@ use weir_pool::Size;
 
 use crate::{
     accepted::Accepted,
+    body,
     deadline::Deadline,
     jobs::{Collection, Job, Jobs},
     problem::{Problem, Reason},
@@ -83,13 +84,11 @@ fn order(body: &[u8]) -> Result<Order, Problem> {
     if body.is_empty() {
         return Ok(Order::default());
     }
-    let invalid = |detail| Problem::new(Reason::Invalid, detail);
-    let order: Order = serde_json::from_slice(body)
-        .map_err(|error| invalid(format!(r#"{error}; write an order like {{"records": 200}}"#)))?;
+    let order: Order = body::parse(body, r#"an order like {"records": 200}"#)?;
     if order.records > RECORDS_MAX {
         let detail =
             format!("records: {} is above {RECORDS_MAX}; start several runs", order.records);
-        return Err(invalid(detail));
+        return Err(Problem::new(Reason::Invalid, detail));
     }
     Ok(order)
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::{
+    body,
     problem::{Problem, Reason},
     route::Route,
 };
@@ -63,12 +64,8 @@ impl Faults {
 
     /// Changes the switches that `body` names and leaves the others; all of it or nothing.
     pub(crate) fn apply(&self, body: &[u8]) -> Result<(), Problem> {
-        let invalid = |detail: String| Problem::new(Reason::Invalid, detail);
-        let routes: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
-            invalid(format!(
-                r#"{error}; write an object of routes, like {{"epro": {{"leak": true}}}}"#
-            ))
-        })?;
+        let like = r#"an object of routes, like {"epro": {"leak": true}}"#;
+        let routes: Map<String, Value> = body::parse(body, like)?;
         let mut wrong = Vec::new();
         let mut board = *self.0.borrow();
         for (name, switches) in &routes {
@@ -89,7 +86,7 @@ impl Faults {
             }
         }
         if !wrong.is_empty() {
-            return Err(invalid(wrong.join("; ")));
+            return Err(Problem::new(Reason::Invalid, wrong.join("; ")));
         }
         self.0.send_replace(board);
         Ok(())

@@ -35,6 +35,7 @@
 //! Past it the answer is 504, and the work has stopped.
 
 mod accepted;
+mod body;
 mod clinic;
 mod controls;
 mod deadline;

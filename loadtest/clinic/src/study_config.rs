@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
+    body,
     deadline::Deadline,
     problem::{Problem, Reason},
     route::Route,
@@ -71,10 +72,8 @@ async fn update(
     body: Bytes,
 ) -> Result<Json<Config>, Problem> {
     let deadline = configs.site.enter(Route::StudyConfig, &headers, PATIENCE).await?;
-    let changes: BTreeMap<String, Value> = serde_json::from_slice(&body).map_err(|error| {
-        let like = r#"{"visits": 12, "arm": null}; null removes a setting"#;
-        Problem::new(Reason::Invalid, format!("{error}; write settings like {like}"))
-    })?;
+    let like = r#"settings like {"visits": 12, "arm": null}; null removes a setting"#;
+    let changes = body::parse(&body, like)?;
     let study = configs.study(id)?;
     let fault = configs.site.faults.get(Route::StudyConfig);
     if fault.stall {
@@ -129,11 +128,7 @@ impl StudyConfig {
     /// The fault: a writer takes the lock, if it is free, and keeps it while the switch is on.
     fn hold(&self, study: &Study) {
         if let Ok(writer) = Arc::clone(&study.writer).try_lock_owned() {
-            let faults = self.site.faults.clone();
-            drop(self.site.tasks.background("study-config.writer", async move {
-                faults.stall(Route::StudyConfig).await;
-                drop(writer);
-            }));
+            self.site.hold(writer, "study-config.writer", Route::StudyConfig);
         }
     }
 }
