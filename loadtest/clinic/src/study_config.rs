@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -62,7 +62,8 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Json<Config>, Problem> {
     configs.site.enter(Route::StudyConfig, &headers, PATIENCE).await?;
-    Ok(Json(configs.study(id)?.read()))
+    let study = configs.studies().get(&id).cloned();
+    Ok(Json(study.map(|study| study.read()).unwrap_or_default()))
 }
 
 async fn update(
@@ -115,14 +116,18 @@ impl StudyConfig {
         Ok(config)
     }
 
-    /// The study with this number, made on its first mention.
+    /// The study with this number, made for its first update.
     fn study(&self, id: String) -> Result<Arc<Study>, Problem> {
-        let mut studies = self.studies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut studies = self.studies();
         if !studies.contains_key(&id) && studies.len() == STUDIES_MAX {
             let detail = format!("the clinic keeps {STUDIES_MAX} studies and has no room for {id}");
             return Err(Problem::new(Reason::Full, detail));
         }
         Ok(Arc::clone(studies.entry(id).or_default()))
+    }
+
+    fn studies(&self) -> MutexGuard<'_, HashMap<String, Arc<Study>>> {
+        self.studies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The fault: a writer takes the lock, if it is free, and keeps it while the switch is on.
