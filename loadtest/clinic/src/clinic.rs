@@ -46,7 +46,8 @@ impl Default for Settings {
     }
 }
 
-/// A running clinic; dropping it cuts all its background work.
+/// A running clinic; dropping it cuts its background tasks, and its worker pools end with the last
+/// copy of its router.
 #[derive(Debug)]
 pub struct Clinic {
     settings: Settings,
@@ -111,6 +112,10 @@ impl Clinic {
         shutdown: impl Future<Output = ()>,
         grace: Duration,
     ) -> Ended {
+        let shutdown = async {
+            shutdown.await;
+            self.site.tasks.closing().cancel();
+        };
         let stopped = server::serve(listener, self.router(), shutdown, grace).await;
         let work_lost = self.close(stopped.deadline).await;
         Ended { connections_cut: stopped.connections_cut, work_lost }
