@@ -94,6 +94,17 @@ async fn of_two_deadlines_the_nearer_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_begun_for_a_caller_with_no_time_left() {
+    let visited = Visited::new();
+    for path in ["/epro/submissions", "/etl/runs", "/ocr/jobs"] {
+        let late = Request::post(path).header("x-request-timeout-ms", "0");
+        let answer = visited.call(late.body(Body::from("{}")).expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "{path}");
+        assert_eq!(visited.get(&format!("{path}/1")).await.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_that_is_no_number_is_refused() {
     let visited = Visited::new();
     for wrong in ["soon", "-1", "1.5", "86400001"] {
