@@ -1,6 +1,6 @@
 //! The clinic as a whole: its routes, its controls, its end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Router, middleware::from_fn_with_state};
 use http::Uri;
@@ -10,14 +10,11 @@ use tokio_util::sync::DropGuard;
 use crate::{
     controls,
     dependency::Dependency,
-    drug_info, drugs, echo,
-    epro::Epro,
-    etl::Etl,
+    drug_info, drugs, echo, epro, etl,
     faults::Faults,
     health_report,
     in_flight::{self, InFlight},
-    ocr::Ocr,
-    partner,
+    ocr, partner,
     problem::{Problem, Reason},
     report,
     server::{self, Ended},
@@ -49,15 +46,16 @@ impl Default for Settings {
     }
 }
 
-/// A running clinic; dropping it cuts all its background work.
+/// A running clinic; dropping it cuts its background tasks, and its worker pools end with the last
+/// copy of its router.
 #[derive(Debug)]
 pub struct Clinic {
     settings: Settings,
     site: Site,
     router: Router,
-    epro: Epro,
-    etl: Etl,
-    ocr: Ocr,
+    submissions: Arc<epro::Submissions>,
+    runs: Arc<etl::Runs>,
+    pages: Arc<ocr::Pages>,
     _cut_on_drop: DropGuard,
 }
 
@@ -69,18 +67,18 @@ impl Clinic {
     /// Outside a Tokio runtime: its worker pools start here.
     pub fn new(settings: Settings) -> Self {
         let site = Site::new(Faults::default(), settings.seed);
-        let epro = Epro::new(site.clone());
-        let etl = Etl::new(site.clone());
-        let ocr = Ocr::new(site.clone());
+        let submissions = epro::submissions(site.clone());
+        let runs = etl::runs(site.clone());
+        let pages = ocr::pages(site.clone());
         let in_flight = InFlight::default();
         let router = Router::new()
-            .merge(epro.clone().routes())
-            .merge(etl.clone().routes())
+            .merge(epro::routes(Arc::clone(&submissions)))
+            .merge(etl::routes(Arc::clone(&runs)))
             .merge(report::routes(site.clone()))
             .merge(study_config::routes(site.clone()))
             .merge(drugs::routes(site.clone()))
             .merge(health_report::routes(site.clone()))
-            .merge(ocr.clone().routes())
+            .merge(ocr::routes(Arc::clone(&pages)))
             .merge(partner::routes(site.clone(), settings.partners.clone()))
             .merge(drug_info::routes(site.clone(), settings.drug_info_base.clone()))
             .merge(echo::routes(site.tasks.clone()))
@@ -88,7 +86,7 @@ impl Clinic {
             .layer(from_fn_with_state(in_flight.clone(), in_flight::count))
             .merge(controls::routes(&site, in_flight));
         let _cut_on_drop = site.tasks.cut_on_drop();
-        Self { settings, site, router, epro, etl, ocr, _cut_on_drop }
+        Self { settings, site, router, submissions, runs, pages, _cut_on_drop }
     }
 
     /// Its fault switches.
@@ -114,6 +112,10 @@ impl Clinic {
         shutdown: impl Future<Output = ()>,
         grace: Duration,
     ) -> Ended {
+        let shutdown = async {
+            shutdown.await;
+            self.site.tasks.closing().cancel();
+        };
         let stopped = server::serve(listener, self.router(), shutdown, grace).await;
         let work_lost = self.close(stopped.deadline).await;
         Ended { connections_cut: stopped.connections_cut, work_lost }
@@ -121,14 +123,13 @@ impl Clinic {
 
     /// Finishes what was accepted; returns how much the deadline cut.
     async fn close(&self, deadline: Instant) -> usize {
-        let Self { epro, etl, ocr, .. } = self;
-        let (epro, etl, ocr, tasks) = tokio::join!(
-            epro.close(deadline),
-            etl.close(deadline),
-            ocr.close(deadline),
+        let (submissions, runs, pages, tasks) = tokio::join!(
+            self.submissions.close(deadline),
+            self.runs.close(deadline),
+            self.pages.close(deadline),
             self.site.tasks.close(deadline)
         );
-        epro + etl + ocr + tasks
+        submissions + runs + pages + tasks
     }
 }
 

@@ -7,8 +7,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{Problem, Reason};
 
-/// The caller's patience in whole milliseconds, from the moment the request arrives: our word for
-/// it and Envoy's, which proxies write. Relative, so that the two clocks need not agree.
+/// The caller's patience in whole milliseconds, from the moment the request has arrived with the
+/// body its route reads: our word for it and Envoy's, which proxies write. Relative, so that the
+/// two clocks need not agree.
 pub(crate) const HEADERS: [&str; 2] = ["x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"];
 
 /// The instant by which a request must be answered.
@@ -17,7 +18,7 @@ pub(crate) struct Deadline(Instant);
 
 impl Deadline {
     /// The caller's own deadline if a header has one (the nearer of two), otherwise `default` from
-    /// `now`.
+    /// `now`. A caller that has no time left is answered at once.
     pub(crate) fn of(
         headers: &HeaderMap,
         default: Duration,
@@ -28,7 +29,12 @@ impl Deadline {
             let (one, other) = (one?, other?);
             Ok(one.min(other))
         });
-        Ok(Self(now + patience.transpose()?.unwrap_or(default)))
+        let patience = patience.transpose()?.unwrap_or(default);
+        if patience.is_zero() {
+            let detail = "the deadline had passed when the request arrived";
+            return Err(Problem::new(Reason::Deadline, detail));
+        }
+        Ok(Self(now + patience))
     }
 
     /// `patience` from `now`.

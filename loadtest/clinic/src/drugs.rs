@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 
 use crate::{
+    body,
     problem::{Problem, Reason},
     route::Route,
     site::Site,
@@ -73,10 +74,7 @@ async fn write(
     body: Bytes,
 ) -> Result<Json<Drug>, Problem> {
     let deadline = drugs.site.enter(Route::Drugs, &headers, PATIENCE).await?;
-    let Entry { name } = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!(r#"{error}; write an entry like {{"name": "paracetamol"}}"#);
-        Problem::new(Reason::Invalid, detail)
-    })?;
+    let Entry { name } = body::parse(&body, r#"an entry like {"name": "paracetamol"}"#)?;
     drugs.hold_if_stalled();
     let mut entries = deadline.within(drugs.entries.write()).await?;
     if !entries.contains_key(&code) && entries.len() == ENTRIES_MAX {
@@ -93,16 +91,10 @@ async fn write(
 impl Drugs {
     /// The fault: a writer takes the lock, if it is free, and keeps it while the switch is on.
     fn hold_if_stalled(&self) {
-        let Site { faults, tasks, .. } = &self.site;
-        if !faults.get(Route::Drugs).stall {
-            return;
-        }
-        if let Ok(writer) = Arc::clone(&self.entries).try_write_owned() {
-            let faults = faults.clone();
-            drop(tasks.background("drugs.writer", async move {
-                faults.stall(Route::Drugs).await;
-                drop(writer);
-            }));
+        if self.site.faults.get(Route::Drugs).stall
+            && let Ok(writer) = Arc::clone(&self.entries).try_write_owned()
+        {
+            self.site.hold(writer, "drugs.writer", Route::Drugs);
         }
     }
 }

@@ -181,7 +181,7 @@ async fn events(
 async fn socket(State(tasks): State<Tasks>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(async move |socket| {
         let closing = tasks.closing().clone();
-        tasks.named("ws", echo_messages(socket, closing)).await;
+        drop(tasks.background("ws", echo_messages(socket, closing)));
     })
 }
 

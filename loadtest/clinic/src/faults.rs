@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::{
+    body,
     problem::{Problem, Reason},
     route::Route,
 };
@@ -63,36 +64,21 @@ impl Faults {
 
     /// Changes the switches that `body` names and leaves the others; all of it or nothing.
     pub(crate) fn apply(&self, body: &[u8]) -> Result<(), Problem> {
-        let invalid = |detail: String| Problem::new(Reason::Invalid, detail);
-        let routes: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
-            invalid(format!(
-                r#"{error}; write an object of routes, like {{"epro": {{"leak": true}}}}"#
-            ))
-        })?;
+        let like = r#"an object of routes, like {"epro": {"leak": true}}"#;
+        let routes: Map<String, Value> = body::parse(body, like)?;
         let mut wrong = Vec::new();
-        let mut board = *self.0.borrow();
-        for (name, switches) in &routes {
-            match (Route::named(name), switches.as_object()) {
-                (Some(route), Some(switches)) => {
-                    let fault = &mut board[route as usize];
-                    for (switch, value) in switches {
-                        wrong.extend(fault.turn(route, switch, value).err());
-                    }
-                }
-                (Some(_), None) => wrong.push(format!(
-                    r#"`{name}`: {switches} is not an object of switches, like {{"stall": true}}"#
-                )),
-                (None, _) => wrong.push(format!(
-                    "there is no route `{name}`; the routes are {}",
-                    Route::ALL.map(Route::name).join(", ")
-                )),
+        // In one step: of two changes at once, neither may undo the other.
+        self.0.send_if_modified(|board| {
+            let mut turned = *board;
+            for (name, switches) in &routes {
+                wrong.extend(turn(&mut turned, name, switches));
             }
-        }
-        if !wrong.is_empty() {
-            return Err(invalid(wrong.join("; ")));
-        }
-        self.0.send_replace(board);
-        Ok(())
+            if wrong.is_empty() {
+                *board = turned;
+            }
+            wrong.is_empty()
+        });
+        if wrong.is_empty() { Ok(()) } else { Err(Problem::new(Reason::Invalid, wrong.join("; "))) }
     }
 
     /// Every route's switches, as `POST /faults` takes them.
@@ -103,6 +89,24 @@ impl Faults {
             .map(|route| (route.name().to_owned(), board[route as usize].shown(route)))
             .collect::<Map<_, _>>()
             .into()
+    }
+}
+
+/// Turns the switches of the route `name`; returns all that is wrong with them.
+fn turn(board: &mut Board, name: &str, switches: &Value) -> Vec<String> {
+    match (Route::named(name), switches.as_object()) {
+        (Some(route), Some(switches)) => {
+            let fault = &mut board[route as usize];
+            let turned = switches.iter().map(|(switch, value)| fault.turn(route, switch, value));
+            turned.filter_map(Result::err).collect()
+        }
+        (Some(_), None) => vec![format!(
+            r#"`{name}`: {switches} is not an object of switches, like {{"stall": true}}"#
+        )],
+        (None, _) => vec![format!(
+            "there is no route `{name}`; the routes are {}",
+            Route::ALL.map(Route::name).join(", ")
+        )],
     }
 }
 
@@ -148,3 +152,23 @@ impl Fault {
 
 /// An hour: longer than any deadline, short enough for every clock.
 const SLOW_MS_MAX: u64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_at_the_same_time_are_all_kept() {
+        for _ in 0..1_000 {
+            let faults = Faults::default();
+            std::thread::scope(|threads| {
+                for route in Route::ALL {
+                    let body = json!({ route.name(): { "stall": true } }).to_string();
+                    let faults = &faults;
+                    threads.spawn(move || faults.apply(body.as_bytes()).expect("a switch"));
+                }
+            });
+            assert!(Route::ALL.into_iter().all(|route| faults.get(route).stall));
+        }
+    }
+}

@@ -32,9 +32,11 @@
 //!
 //! A request may bring its caller's patience in `x-request-timeout-ms` or, as proxies write it,
 //! `x-envoy-expected-rq-timeout-ms`; otherwise each route has a default of one or two seconds.
-//! Past it the answer is 504, and the work has stopped.
+//! Past it the answer is 504, and the work has stopped. It counts from when the whole request is
+//! there: how long a body may take to arrive is for whoever stands before the clinic to say.
 
 mod accepted;
+mod body;
 mod clinic;
 mod controls;
 mod deadline;
@@ -47,6 +49,7 @@ mod etl;
 mod faults;
 mod health_report;
 mod in_flight;
+mod jobs;
 mod ocr;
 mod partner;
 mod problem;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use http::Uri;
+use http::{Uri, uri::Scheme};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,7 +21,7 @@ struct Arguments {
     address: SocketAddr,
     /// Where the clinic finds the drug-info service, or the sidecar before it; by default the one
     /// of `--dependency-address`, otherwise http://127.0.0.1:9001.
-    #[arg(long)]
+    #[arg(long, value_parser = http_base)]
     drug_info: Option<Uri>,
     /// Also run the drug-info service, on this address.
     #[arg(long)]
@@ -89,6 +89,13 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, String> {
 fn base_of(listener: &TcpListener) -> Result<Uri, String> {
     let address = listener.local_addr().map_err(|error| format!("drug-info: {error}"))?;
     format!("http://{address}").parse().map_err(|error| format!("drug-info: {error}"))
+}
+
+/// An address that the clinic can call: it speaks plain HTTP, and the route follows the base.
+fn http_base(text: &str) -> Result<Uri, String> {
+    let base: Option<Uri> = text.parse().ok();
+    base.filter(|base| base.scheme() == Some(&Scheme::HTTP) && base.query().is_none())
+        .ok_or_else(|| "write a base like http://127.0.0.1:9001".to_owned())
 }
 
 /// Cancelled by the first SIGTERM or SIGINT.

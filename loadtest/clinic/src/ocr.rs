@@ -5,115 +5,67 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path, State},
-    http::HeaderMap,
-    routing::{get, post},
-};
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
-use weir_pool::{Pool, Size};
+use tokio::time::sleep;
+use weir_pool::Size;
 
 use crate::{
     accepted::Accepted,
-    problem::{Problem, Reason},
+    jobs::{Collection, Job, Jobs},
+    problem::Problem,
     route::Route,
     site::Site,
-    store::Store,
 };
 
-/// The route, and the pool it must be closed with.
-#[derive(Clone, Debug)]
-pub(crate) struct Ocr {
-    desk: Desk,
-    pool: Arc<Pool<Job, ()>>,
-}
-
-/// Where pages are worked on.
-#[derive(Clone, Debug)]
-struct Desk {
-    site: Site,
-    pages: Arc<Store<Page>>,
-}
-
-struct Job {
-    id: u64,
-    scan: Bytes,
-}
+pub(crate) type Pages = Jobs<Bytes, Page>;
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "progress")]
-enum Page {
+pub(crate) enum Page {
     Queued,
     Running,
     Done { words: usize, characters: usize },
 }
 
-impl Ocr {
-    pub(crate) fn new(site: Site) -> Self {
-        let desk = Desk { site, pages: Arc::new(Store::new(PAGES_KEPT)) };
-        let worker = desk.clone();
-        let pool = Pool::new(SIZE, move |job| {
-            let desk = worker.clone();
-            let tasks = desk.site.tasks.clone();
-            tasks.named("ocr.page", async move { desk.recognise(job).await })
-        });
-        Self { desk, pool: Arc::new(pool) }
-    }
+pub(crate) fn pages(site: Site) -> Arc<Pages> {
+    Jobs::new(site, PAGES, |site, page| site.tasks.named("ocr.page", recognise(site.clone(), page)))
+}
 
-    pub(crate) fn routes(self) -> Router {
-        Router::new()
-            .route("/ocr/jobs", post(submit))
-            .route("/ocr/jobs/{id}", get(status))
-            .with_state(self)
-    }
-
-    /// Finishes the pages that were accepted; returns how many the deadline cut.
-    pub(crate) async fn close(&self, deadline: Instant) -> usize {
-        let unfinished = self.pool.drain(deadline).await;
-        unfinished.queued.len() + unfinished.running
-    }
+pub(crate) fn routes(pages: Arc<Pages>) -> Router {
+    pages.routes(post(submit))
 }
 
 async fn submit(
-    State(ocr): State<Ocr>,
+    State(pages): State<Arc<Pages>>,
     headers: HeaderMap,
     scan: Bytes,
 ) -> Result<Accepted, Problem> {
-    let Desk { site, pages } = &ocr.desk;
+    let site = &pages.site;
     site.enter(Route::Ocr, &headers, PATIENCE).await?;
-    let id = pages.open(Page::Queued);
-    let job = Job { id, scan };
+    let (accepted, page) = pages.open(scan, Page::Queued);
     if site.faults.get(Route::Ocr).leak {
-        let desk = ocr.desk.clone();
-        drop(site.tasks.background("ocr.unbounded", async move { desk.recognise(job).await }));
-    } else if let Err(refused) = ocr.pool.try_submit(job) {
-        pages.withdraw(id);
-        return Err(Problem::new(Reason::Full, format!("pages: {refused}")));
+        drop(site.tasks.background("ocr.unbounded", recognise(site.clone(), page)));
+    } else {
+        pages.submit(page)?;
     }
-    Ok(Accepted { collection: "/ocr/jobs", id })
+    Ok(accepted)
 }
 
-async fn status(State(ocr): State<Ocr>, Path(id): Path<u64>) -> Result<Json<Page>, Problem> {
-    ocr.desk.pages.get(id).map(Json).ok_or_else(|| {
-        Problem::new(Reason::NotFound, format!("there is no page {id}, or no longer"))
-    })
+async fn recognise(site: Site, job: Job<Bytes, Page>) {
+    job.update(|page| *page = Page::Running);
+    site.faults.stall(Route::Ocr).await;
+    sleep(site.times.next("ocr.recognise", Duration::from_millis(40))).await;
+    let text = String::from_utf8_lossy(&job.input);
+    let done =
+        Page::Done { words: text.split_whitespace().count(), characters: text.chars().count() };
+    job.finish(|page| *page = done);
 }
 
-impl Desk {
-    async fn recognise(&self, Job { id, scan }: Job) {
-        self.pages.update(id, |page| *page = Page::Running);
-        self.site.faults.stall(Route::Ocr).await;
-        sleep(self.site.times.next("ocr.recognise", Duration::from_millis(40))).await;
-        let text = String::from_utf8_lossy(&scan);
-        let done =
-            Page::Done { words: text.split_whitespace().count(), characters: text.chars().count() };
-        self.pages.finish(id, |page| *page = done);
-    }
-}
-
-const SIZE: Size = Size { workers: NonZeroUsize::new(4).expect("not zero"), queue: 16 };
-const PAGES_KEPT: usize = 10_000;
+const PAGES: Collection = Collection {
+    path: "/ocr/jobs",
+    noun: "page",
+    size: Size { workers: NonZeroUsize::new(4).expect("not zero"), queue: 16 },
+    kept: 10_000,
+};
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Ended {
     /// Connections whose last answer was not sent by the deadline.
     pub connections_cut: usize,
-    /// Accepted work that was not done by the deadline, and is lost.
+    /// Accepted work and background tasks, leaked ones too, that had not ended by the deadline.
     pub work_lost: usize,
 }
 

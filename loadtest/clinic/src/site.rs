@@ -55,4 +55,13 @@ impl Site {
     ) -> Result<(), Problem> {
         deadline.within(sleep(self.times.next(work, median))).await
     }
+
+    /// The `stall` of a route with a lock: a task `holder` keeps `lock` while the switch is on.
+    pub(crate) fn hold(&self, lock: impl Send + 'static, holder: &'static str, route: Route) {
+        let faults = self.faults.clone();
+        drop(self.tasks.background(holder, async move {
+            faults.stall(route).await;
+            drop(lock);
+        }));
+    }
 }

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{
+    body,
     deadline::Deadline,
     problem::{Problem, Reason},
     route::Route,
@@ -61,7 +62,8 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Json<Config>, Problem> {
     configs.site.enter(Route::StudyConfig, &headers, PATIENCE).await?;
-    Ok(Json(configs.study(id)?.read()))
+    let study = configs.studies().get(&id).cloned();
+    Ok(Json(study.map(|study| study.read()).unwrap_or_default()))
 }
 
 async fn update(
@@ -71,10 +73,8 @@ async fn update(
     body: Bytes,
 ) -> Result<Json<Config>, Problem> {
     let deadline = configs.site.enter(Route::StudyConfig, &headers, PATIENCE).await?;
-    let changes: BTreeMap<String, Value> = serde_json::from_slice(&body).map_err(|error| {
-        let like = r#"{"visits": 12, "arm": null}; null removes a setting"#;
-        Problem::new(Reason::Invalid, format!("{error}; write settings like {like}"))
-    })?;
+    let like = r#"settings like {"visits": 12, "arm": null}; null removes a setting"#;
+    let changes = body::parse(&body, like)?;
     let study = configs.study(id)?;
     let fault = configs.site.faults.get(Route::StudyConfig);
     if fault.stall {
@@ -116,9 +116,9 @@ impl StudyConfig {
         Ok(config)
     }
 
-    /// The study with this number, made on its first mention.
+    /// The study with this number, made for its first update.
     fn study(&self, id: String) -> Result<Arc<Study>, Problem> {
-        let mut studies = self.studies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut studies = self.studies();
         if !studies.contains_key(&id) && studies.len() == STUDIES_MAX {
             let detail = format!("the clinic keeps {STUDIES_MAX} studies and has no room for {id}");
             return Err(Problem::new(Reason::Full, detail));
@@ -126,14 +126,14 @@ impl StudyConfig {
         Ok(Arc::clone(studies.entry(id).or_default()))
     }
 
+    fn studies(&self) -> MutexGuard<'_, HashMap<String, Arc<Study>>> {
+        self.studies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The fault: a writer takes the lock, if it is free, and keeps it while the switch is on.
     fn hold(&self, study: &Study) {
         if let Ok(writer) = Arc::clone(&study.writer).try_lock_owned() {
-            let faults = self.site.faults.clone();
-            drop(self.site.tasks.background("study-config.writer", async move {
-                faults.stall(Route::StudyConfig).await;
-                drop(writer);
-            }));
+            self.site.hold(writer, "study-config.writer", Route::StudyConfig);
         }
     }
 }

@@ -19,11 +19,22 @@ use tokio_util::{
 };
 
 /// The clinic's task groups; clones are the same groups.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tasks {
     alive: Arc<Mutex<BTreeMap<&'static str, usize>>>,
     background: TaskTracker,
+    /// The end of every background task.
+    cut: CancellationToken,
+    /// A word in advance, and part of the cut.
     closing: CancellationToken,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        let cut = CancellationToken::new();
+        let closing = cut.child_token();
+        Self { alive: Arc::default(), background: TaskTracker::new(), cut, closing }
+    }
 }
 
 impl Tasks {
@@ -52,9 +63,9 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let closing = self.closing.clone();
+        let cut = self.cut.clone();
         let work = self.named(name, work);
-        self.background.spawn(async move { closing.run_until_cancelled(work).await })
+        self.background.spawn(async move { cut.run_until_cancelled(work).await })
     }
 
     /// Tasks alive in each group that ever had one.
@@ -62,14 +73,14 @@ impl Tasks {
         self.lock().clone()
     }
 
-    /// Ends with the clinic: for work that has a stop of its own.
+    /// Cancelled when the clinic begins to close: for work that has no end of its own.
     pub(crate) fn closing(&self) -> &CancellationToken {
         &self.closing
     }
 
     /// Cuts all background tasks when dropped.
     pub(crate) fn cut_on_drop(&self) -> DropGuard {
-        self.closing.clone().drop_guard()
+        self.cut.clone().drop_guard()
     }
 
     /// Waits for background tasks until `deadline`, cuts the others, and tells how many.
@@ -77,7 +88,7 @@ impl Tasks {
         self.background.close();
         let ended = timeout_at(deadline, self.background.wait()).await;
         let cut = if ended.is_ok() { 0 } else { self.background.len() };
-        self.closing.cancel();
+        self.cut.cancel();
         self.background.wait().await;
         cut
     }

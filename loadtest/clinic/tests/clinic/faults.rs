@@ -25,6 +25,49 @@ async fn slow_is_added_to_every_request() {
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "slower than the route's patience");
 }
 
+/// What can be asked of each route but `drug-info`, whose switches its dependency heeds.
+const REQUESTS: [(&str, Method, &str, &str); 10] = [
+    ("epro", Method::POST, "/epro/submissions", REPORT),
+    ("etl", Method::POST, "/etl/runs", ""),
+    ("report", Method::GET, "/studies/S-1/report", ""),
+    ("study-config", Method::GET, "/studies/S-1/config", ""),
+    ("study-config", Method::PATCH, "/studies/S-1/config", "{}"),
+    ("drugs", Method::GET, "/drugs/N02BE01", ""),
+    ("drugs", Method::PUT, "/drugs/N02BE01", r#"{"name": "x"}"#),
+    ("health-report", Method::GET, "/patients/P-1/health-report", ""),
+    ("ocr", Method::POST, "/ocr/jobs", "a page"),
+    ("partner", Method::GET, "/partner/trials", ""),
+];
+
+#[tokio::test(start_paused = true)]
+async fn every_route_can_be_slow_and_fail() {
+    let visited = Visited::new();
+    for (route, method, path, body) in REQUESTS {
+        let switches = json!({ route: { "slow": 700, "error_ratio": 1 } });
+        visited.break_it(&switches.to_string()).await;
+        let before = Instant::now();
+        let answer = visited.call(request(method, path, body)).await;
+        let failed = (StatusCode::INTERNAL_SERVER_ERROR, &json!("injected"));
+        assert_eq!((answer.status, &answer.json["reason"]), failed, "{route}");
+        assert_eq!(before.elapsed(), Duration::from_millis(700), "{route}");
+        visited.break_it(&json!({ route: { "slow": 0, "error_ratio": 0 } }).to_string()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_for_accepted_work_is_spared_slowness_and_errors() {
+    let visited = Visited::new();
+    let posts = REQUESTS.into_iter().filter(|(_, method, ..)| method == Method::POST);
+    for (route, method, path, body) in posts {
+        visited.call(request(method, path, body)).await;
+        let switches = json!({ route: { "slow": 700, "error_ratio": 1 } });
+        visited.break_it(&switches.to_string()).await;
+        let before = Instant::now();
+        assert_eq!(visited.get(&format!("{path}/1")).await.status, StatusCode::OK, "{route}");
+        assert_eq!(before.elapsed(), Duration::ZERO, "{route}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn error_ratio_fails_its_share_the_same_in_every_run() {
     let mut runs = Vec::new();

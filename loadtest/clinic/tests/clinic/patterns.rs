@@ -94,6 +94,17 @@ async fn of_two_deadlines_the_nearer_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_begun_for_a_caller_with_no_time_left() {
+    let visited = Visited::new();
+    for path in ["/epro/submissions", "/etl/runs", "/ocr/jobs"] {
+        let late = Request::post(path).header("x-request-timeout-ms", "0");
+        let answer = visited.call(late.body(Body::from("{}")).expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "{path}");
+        assert_eq!(visited.get(&format!("{path}/1")).await.status, StatusCode::NOT_FOUND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deadline_that_is_no_number_is_refused() {
     let visited = Visited::new();
     for wrong in ["soon", "-1", "1.5", "86400001"] {
@@ -128,6 +139,36 @@ pub(crate) async fn update_at_once(visited: &Visited, clients: u64) -> serde_jso
     }
     updates.join_all().await;
     visited.get("/studies/S-1/config").await.json
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_updates_take_room_and_the_room_is_bounded() {
+    let visited = Visited::new();
+    for study in 0..1_000 {
+        let config = visited.get(&format!("/studies/read-{study}/config")).await;
+        assert_eq!(config.json, json!({ "version": 0, "settings": {} }));
+    }
+    let update = async |study| visited.patch(&format!("/studies/{study}/config"), "{}").await;
+    for study in 0..1_000 {
+        assert_eq!(update(study).await.status, StatusCode::OK, "{study}");
+    }
+    assert_eq!(update(1_000).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let settings: serde_json::Map<_, _> =
+        (0..1_001).map(|setting| (setting.to_string(), json!(setting))).collect();
+    let settings = json!(settings).to_string();
+    let answer = visited.patch("/studies/0/config", &settings).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_dictionary_still_takes_new_names() {
+    let visited = Visited::new();
+    let write = async |code| visited.put(&format!("/drugs/{code}"), r#"{"name": "x"}"#).await;
+    for code in 8..10_000 {
+        assert_eq!(write(code).await.status, StatusCode::OK, "{code}");
+    }
+    assert_eq!(write(10_000).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(write(9_999).await.json["revision"], 2);
 }
 
 #[tokio::test(start_paused = true)]

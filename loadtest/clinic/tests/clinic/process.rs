@@ -57,3 +57,17 @@ async fn an_address_in_use_is_named() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(&format!("clinic cannot listen on {address}")), "{said}");
 }
+
+#[tokio::test]
+async fn a_base_that_cannot_be_called_is_refused_with_its_fix() {
+    for base in ["127.0.0.1:9001", "https://127.0.0.1:9001", "http://127.0.0.1:9001/?a=1", "/x"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir-clinic"))
+            .args(["--address", "127.0.0.1:0", "--drug-info", base])
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(GENEROUS, output).await.expect("in time").expect("the binary runs");
+        assert!(!output.status.success(), "{base}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("write a base like http://127.0.0.1:9001"), "{base}: {said}");
+    }
+}

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -110,11 +111,16 @@ async fn a_web_socket_echoes_and_its_task_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_web_socket_is_told_goodbye_when_the_clinic_closes() {
-    let served = Served::new(GRACE).await;
+async fn a_web_socket_is_told_goodbye_at_once_when_the_clinic_closes() {
+    let served = Served::new(Duration::from_secs(3_600)).await;
+    served.faults.set(Route::Epro, Fault { leak: true, ..Fault::default() });
+    let submission = Request::post(format!("http://{}/epro/submissions", served.address));
+    let submission = submission.body(Full::from(r#"{"patient": "P-17"}"#)).expect("a request");
+    assert_eq!(fetch(&http1(), submission).await.0, StatusCode::ACCEPTED);
     let mut socket = open_socket(&served).await;
     served.stop.cancel();
-    let message = socket.next().await.expect("a message").expect("no error");
+    let message = timeout(GRACE, socket.next()).await.expect("before the leaked task is cut");
+    let message = message.expect("a message").expect("no error");
     let Message::Close(Some(goodbye)) = message else { panic!("{message:?}") };
     assert_eq!(goodbye.code, CloseCode::Away);
     served.until_in_flight(0, "ws").await;

@@ -43,7 +43,7 @@ impl Served {
         for _ in 0..6_000 {
             let shown = in_flight(&self.router).await;
             let alive = shown["tasks"][group].as_u64().unwrap_or(0);
-            if shown["requests"] == requests && (requests > 0 || alive == 0) {
+            if shown["requests"] == requests && alive == 0 {
                 return;
             }
             sleep(Duration::from_millis(5)).await;
