@@ -33,24 +33,23 @@ pub(super) fn slow(path: &str) -> Vec<Step> {
     }
 }
 
-/// What must come of each.
+/// A way to be slow, and whether its answer has begun by then.
 pub(super) struct Row {
     path: &'static str,
     upload: Upload,
-    status: u16,
-    reason: &'static str,
+    begun: bool,
 }
 
 const ROWS: [Row; 5] = [
-    row("/silence", 504, "upstream_total_timeout"),
-    row("/header-drip", 504, "upstream_total_timeout"),
-    row("/stall", 200, ""),
-    row("/drip", 200, ""),
-    Row { upload: Upload::Endless, ..row("/blocked-upload", 504, "upstream_total_timeout") },
+    row("/silence", false),
+    row("/header-drip", false),
+    row("/stall", true),
+    row("/drip", true),
+    Row { upload: Upload::Endless, ..row("/blocked-upload", false) },
 ];
 
-const fn row(path: &'static str, status: u16, reason: &'static str) -> Row {
-    Row { path, upload: Upload::None, status, reason }
+const fn row(path: &'static str, begun: bool) -> Row {
+    Row { path, upload: Upload::None, begun }
 }
 
 impl Row {
@@ -58,6 +57,18 @@ impl Row {
         let method = if self.upload == Upload::None { "GET" } else { "POST" };
         Ask { method, ..Ask::post(self.path, self.upload) }
     }
+}
+
+/// What the sidecar says itself is whole. Where the machine is slow, it may be the client's upload that
+/// is not through yet, and an answer may not have begun.
+fn is_said(answer: &Answer) -> bool {
+    answer.status == 504
+        && answer.whole
+        && ["upstream_total_timeout", "deadline"].contains(&&*answer.reason)
+}
+
+fn is_cut(answer: &Answer) -> bool {
+    answer.status == 200 && !answer.whole && answer.reason.is_empty()
 }
 
 /// A sidecar with a listener before a service of each protocol, in this order.
@@ -110,14 +121,11 @@ fn the_total_holds_whatever_is_slow_on_either_protocol() {
     assert_eq!(answers.len(), 18);
     for (what, row, answer) in &answers {
         println!("{what}: {answer:?}");
-        assert_eq!(answer.status, row.status, "{what}: {answer:?}");
-        assert_eq!(answer.reason, row.reason, "{what}: {answer:?}");
-        // What the sidecar says itself is whole; an answer that is late is not.
-        assert_eq!(answer.whole, row.status == 504, "{what}: {answer:?}");
+        assert!(is_said(answer) || row.begun && is_cut(answer), "{what}: {answer:?}");
         assert!(answer.took >= TOTAL, "{what}: {answer:?}");
         assert!(answer.took < LATE, "{what}: {answer:?}");
     }
-    assert_eq!(ended(&weir, "upstream_total_timeout"), 18);
+    assert_eq!(ended(&weir, "upstream_total_timeout") + ended(&weir, "deadline"), 18);
     drop(backends);
 }
 
@@ -186,7 +194,8 @@ fn a_thousand_streams_cut_short_leave_one_connection() {
                     asked.spawn(async move { client.ask(&Ask::get(path)).await.unwrap() });
                 }
                 for answer in asked.join_all().await {
-                    assert_eq!(answer.whole, path == "/silence", "{answer:?}");
+                    let cut = path == "/stall" && is_cut(&answer);
+                    assert!(is_said(&answer) || cut, "{path}: {answer:?}");
                 }
             }
         }
