@@ -117,7 +117,7 @@ impl Scene {
             "A clinic behind a sidecar, its dependency behind another listener, and a little traffic. Ctrl-C ends it.
 
   the clinic, governed     http://{ingress}/    curl -i -H 'x-api-key: alpha-key' http://{ingress}/partner/trials
-  its dependency (egress)  http://{egress}/    curl -i http://{egress}/drugs/aspirin
+  its dependency (egress)  http://{egress}/    curl -i http://{egress}/drug-info/aspirin
   the sidecar's own page   http://{admin}/    /metrics  /explain  /upstreams  /config  /ready
   the clinic's switches    http://{clinic}/faults
 

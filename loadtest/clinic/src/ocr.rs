@@ -7,11 +7,12 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use serde::Serialize;
-use tokio::time::sleep;
+use tokio::time::Instant;
 use weir_pool::Size;
 
 use crate::{
     accepted::Accepted,
+    deadline::Deadline,
     jobs::{Collection, Job, Jobs},
     problem::Problem,
     route::Route,
@@ -26,6 +27,7 @@ pub(crate) enum Page {
     Queued,
     Running,
     Done { words: usize, characters: usize },
+    Failed { detail: String },
 }
 
 pub(crate) fn pages(site: Site) -> Arc<Pages> {
@@ -55,11 +57,16 @@ async fn submit(
 async fn recognise(site: Site, job: Job<Bytes, Page>) {
     job.update(|page| *page = Page::Running);
     site.faults.stall(Route::Ocr).await;
-    sleep(site.times.next("ocr.recognise", Duration::from_millis(40))).await;
-    let text = String::from_utf8_lossy(&job.input);
-    let done =
-        Page::Done { words: text.split_whitespace().count(), characters: text.chars().count() };
-    job.finish(|page| *page = done);
+    let deadline = Deadline::after(WORK_PATIENCE, Instant::now());
+    let ended = match site.work("ocr.recognise", Duration::from_millis(40), deadline).await {
+        Ok(()) => read(&String::from_utf8_lossy(&job.input)),
+        Err(problem) => Page::Failed { detail: problem.detail },
+    };
+    job.finish(|page| *page = ended);
+}
+
+fn read(text: &str) -> Page {
+    Page::Done { words: text.split_whitespace().count(), characters: text.chars().count() }
 }
 
 const PAGES: Collection = Collection {
@@ -68,4 +75,7 @@ const PAGES: Collection = Collection {
     size: Size { workers: NonZeroUsize::new(4).expect("not zero"), queue: 16 },
     kept: 10_000,
 };
+/// For the acceptance.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// For the work on one page, once a worker has it.
+const WORK_PATIENCE: Duration = Duration::from_secs(10);
