@@ -86,6 +86,29 @@ fn pass(breaker: &Breaker, now: Time) {
     }
 }
 
+/// The window holds a failure, far too few to refuse anything.
+fn pass_in_trouble(breaker: &Breaker, now: Time) {
+    if now.as_nanos() % 5_000_000_000 < 1000 {
+        fail(breaker, now);
+    }
+    pass(breaker, now);
+}
+
+/// The dice always let it pass, although a third is to be refused.
+fn pass_half(breaker: &Breaker, now: Time) {
+    if now.as_nanos() % 2000 < 1000 {
+        fail(breaker, now);
+    } else {
+        pass(breaker, now);
+    }
+}
+
+fn fail(breaker: &Breaker, now: Time) {
+    if let Ok(ticket) = breaker.admit(now, u64::MAX) {
+        breaker.on_outcome(ticket, Outcome::Failure, now, 0);
+    }
+}
+
 fn rate_limits(criterion: &mut Criterion) {
     let mut clock = Clock(0);
     let route = limiter(&[Key::Route], 100);
@@ -138,20 +161,18 @@ fn breakers(criterion: &mut Criterion) {
         bencher.iter(|| pass(&healthy, clock.tick()));
     });
     let troubled = adaptive();
-    criterion.bench_function(
-        "adaptive breaker, a failure each 5 s, admit and outcome",
-        |bencher| {
-            bencher.iter(|| {
-                let now = clock.tick();
-                if now.as_nanos() % 5_000_000_000 < 1000
-                    && let Ok(ticket) = troubled.admit(now, u64::MAX)
-                {
-                    troubled.on_outcome(ticket, Outcome::Failure, now, 0);
-                }
-                pass(&troubled, now);
-            });
-        },
-    );
+    criterion
+        .bench_function("adaptive breaker, a failure each 5 s, admit and outcome", |bencher| {
+            bencher.iter(|| pass_in_trouble(&troubled, clock.tick()))
+        });
+    let throttling = adaptive();
+    criterion
+        .bench_function("adaptive breaker, throttling, admit and outcome, half fail", |bencher| {
+            bencher.iter(|| pass_half(&throttling, clock.tick()))
+        });
+    criterion.bench_function("adaptive breaker, throttling, refuse", |bencher| {
+        bencher.iter(|| black_box(throttling.admit(clock.tick(), 0)).is_err());
+    });
 }
 
 fn concurrency(criterion: &mut Criterion) {
@@ -182,6 +203,10 @@ fn contended(criterion: &mut Criterion) {
     compare("one breaker", &|now| pass(&closed, now));
     let healthy = adaptive();
     compare("one adaptive breaker", &|now| pass(&healthy, now));
+    let troubled = adaptive();
+    compare("one adaptive breaker, in trouble", &|now| pass_in_trouble(&troubled, now));
+    let throttling = adaptive();
+    compare("one adaptive breaker, throttling", &|now| pass_half(&throttling, now));
     let in_flight = in_flight();
     compare("one concurrency limit", &|now| {
         assert!(in_flight.try_acquire(), "two threads stay within 64 permits");

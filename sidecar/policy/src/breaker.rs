@@ -9,6 +9,7 @@
 //! [`Breaker::on_outcome`].
 
 mod adaptive;
+mod memo;
 mod phase;
 mod trip;
 mod window;

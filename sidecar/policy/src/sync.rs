@@ -4,3 +4,5 @@ pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };
+
+pub(crate) use portable_atomic::AtomicU128;

@@ -3,7 +3,7 @@
 //! The expected numbers are those of go-zero's algorithm before a dependency that answers at once, with
 //! requests evenly spaced and seeded dice. Where it is noisy they are means over several seeds.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -188,18 +188,67 @@ fn one_request_a_second_passes_whatever_the_dice_say() {
     assert!(refused.retry_after.abs_diff(Duration::from_millis(600)) <= Duration::from_nanos(1));
 }
 
+#[test]
+fn threads_whose_clocks_disagree_lose_no_event() {
+    // Each walks from 0 to 8 s at its own pace; all of it lies within the window.
+    const THREADS: u64 = 4;
+    const EVENTS: u64 = 20_000;
+    let breaker = breaker();
+    let ticket = breaker.admit(Time::default(), u64::MAX).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let breaker = &breaker;
+            scope.spawn(move || {
+                for event in 0..EVENTS {
+                    let now = Time::from_nanos(event * 8 * SECOND / EVENTS);
+                    let outcome = if event % THREADS == thread { Outcome::Failure } else { OK };
+                    breaker.on_outcome(ticket, outcome, now, 0);
+                }
+            });
+        }
+    });
+    let snapshot = breaker.snapshot(Time::from_nanos(9 * SECOND));
+    let (total, failures) = (u64::from(snapshot.total), u64::from(snapshot.failures));
+    assert_eq!((total, failures), (THREADS * EVENTS, EVENTS));
+    assert_eq!(breaker.snapshot(Time::from_nanos(20 * SECOND)).total, 0);
+}
+
 /// The formula over a list of all events, the slow way.
 #[derive(Default)]
 struct Oracle {
     /// The slice and whether it was a success (0), a failure (1) or a refusal (2).
     events: Vec<(u64, usize)>,
     last_pass: Option<u64>,
+    /// The latest slice that any caller has told of.
+    newest: u64,
 }
 
 impl Oracle {
     fn admit(&mut self, now: u64, dice: f64) -> bool {
+        let (share, _) = self.look(now);
+        if share <= 0.0 {
+            return true;
+        }
+        let forced = self.last_pass.is_some_and(|last| now.saturating_sub(last) > SECOND);
+        let passes = forced || dice >= share;
+        if passes {
+            self.last_pass = Some(now);
+        } else {
+            self.count(now, 2);
+        }
+        passes
+    }
+
+    fn count(&mut self, now: u64, kind: usize) {
+        self.newest = self.newest.max(now / SLICE);
+        self.events.push((self.newest, kind));
+    }
+
+    /// The share to refuse, and the successes, failures and refusals in the window.
+    fn look(&mut self, now: u64) -> (f64, [u32; 3]) {
+        self.newest = self.newest.max(now / SLICE);
         let (mut sums, mut working, mut failing) = ([0_u32; 3], 0, 0);
-        for slice in (now / SLICE).saturating_sub(39)..=now / SLICE {
+        for slice in self.newest.saturating_sub(39)..=self.newest {
             let mut counts = [0; 3];
             self.events.iter().filter(|event| event.0 == slice).for_each(|e| counts[e.1] += 1);
             (0..3).for_each(|kind| sums[kind] += counts[kind]);
@@ -213,43 +262,96 @@ impl Oracle {
         let total = f64::from(sums.iter().sum::<u32>());
         let weight = (1.5 - 0.4 * f64::from(failing) / 40.0).max(1.1);
         let ratio = (total - 5.0 - weight * f64::from(sums[0])) / (total + 1.0);
-        if ratio <= 0.0 {
-            return true;
-        }
-        let forced = self.last_pass.is_some_and(|last| now - last > SECOND);
-        let passes = forced || dice >= ratio * (40.0 - f64::from(working)) / 40.0;
-        if passes {
-            self.last_pass = Some(now);
-        } else {
-            self.events.push((now / SLICE, 2));
-        }
-        passes
+        (if ratio > 0.0 { ratio * (40.0 - f64::from(working)) / 40.0 } else { 0.0 }, sums)
     }
 }
 
+/// How a clock moves on between two requests.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    /// Forward, by a little, by slices, or by more than a window.
+    On(u64),
+    /// To so many nanoseconds before the next border between slices: 0 is the border itself.
+    Border(u64),
+    /// A thread that has read its clock earlier.
+    Back(u64),
+}
+
+impl Move {
+    fn from(self, now: u64) -> u64 {
+        match self {
+            Self::On(nanos) => now + nanos,
+            Self::Border(before) => (now / SLICE + 1) * SLICE - before,
+            Self::Back(nanos) => now.saturating_sub(nanos),
+        }
+    }
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        8 => Just(Move::On(0)),
+        8 => (0..SLICE / 8).prop_map(Move::On),
+        4 => (0..2 * SLICE).prop_map(Move::On),
+        2 => (0..=1_u64).prop_map(Move::Border),
+        2 => (0..2 * SLICE).prop_map(Move::Back),
+        1 => (38..=42_u64).prop_map(|slices| Move::On(slices * SLICE)),
+        1 => (0..100 * SECOND).prop_map(Move::On),
+    ]
+}
+
 proptest! {
-    /// Rings, epochs and the short cut for a healthy window change nothing.
+    /// Marks, what is remembered of a slice and the short cut for an untroubled one change nothing.
     #[test]
     fn it_decides_as_the_formula_does(
-        steps in prop::collection::vec(
-            (prop_oneof![0..SLICE, 0..2 * SECOND, Just(0), Just(12 * SECOND)], any::<u64>(), 0..10_u32),
-            1..300,
-        ),
+        steps in prop::collection::vec((moves(), any::<u64>(), 0..10_u32), 1..300),
         failures_of_ten in 0..=10_u32,
     ) {
         let (breaker, mut oracle) = (breaker(), Oracle::default());
         let mut now = 0;
-        for (gap, random, chance) in steps {
-            now += gap / 8;
+        for (step, random, chance) in steps {
+            now = step.from(now);
             let dice = (random >> 11) as f64 / (1_u64 << 53) as f64;
             let expected = oracle.admit(now, dice);
             let answer = breaker.admit(Time::from_nanos(now), random);
             prop_assert_eq!(answer.is_ok(), expected, "at {}", now);
             if let Ok(ticket) = answer {
                 let failed = chance < failures_of_ten;
-                oracle.events.push((now / SLICE, usize::from(failed)));
+                oracle.count(now, usize::from(failed));
                 let outcome = if failed { Outcome::Failure } else { OK };
                 breaker.on_outcome(ticket, outcome, Time::from_nanos(now), 0);
+            }
+        }
+    }
+
+    /// Whoever counts, reads or does neither in a slice, the sums and the runs are those of the events.
+    #[test]
+    fn it_sees_the_window_as_a_list_of_all_events_would(
+        steps in prop::collection::vec((moves(), 1..40_usize, 0..4_usize), 1..100),
+    ) {
+        let (breaker, mut oracle) = (breaker(), Oracle::default());
+        let ticket = breaker.admit(Time::default(), u64::MAX).unwrap();
+        let mut now = 0;
+        for (step, times, what) in steps {
+            now = step.from(now);
+            let at = Time::from_nanos(now);
+            match what {
+                0 | 1 => for _ in 0..times {
+                    oracle.count(now, what);
+                    let outcome = if what == 0 { OK } else { Outcome::Failure };
+                    breaker.on_outcome(ticket, outcome, at, 0);
+                },
+                2 => {
+                    let (share, sums) = oracle.look(now);
+                    let snapshot = breaker.snapshot(at);
+                    let state = match share {
+                        0.0 => State::Closed,
+                        refused_share => State::Throttling { refused_share },
+                    };
+                    prop_assert_eq!(snapshot.state, state, "at {}", now);
+                    let seen = (snapshot.total, snapshot.failures, snapshot.refused);
+                    prop_assert_eq!(seen, (sums.iter().sum(), sums[1], sums[2]), "at {}", now);
+                }
+                _ => prop_assert_eq!(breaker.admit(at, 0).is_ok(), oracle.admit(now, 0.0)),
             }
         }
     }

@@ -112,6 +112,25 @@ fn failures_older_than_the_window_do_not_count() {
 }
 
 #[test]
+fn failures_from_before_it_opened_do_not_count_within_the_same_slice_either() {
+    // Ten slices of a second; it is open and closed again within the first.
+    let open_for = Duration::from_millis(100);
+    let breaker = breaker(TripBreaker { open_for, ..settings() });
+    feed(&breaker, Outcome::Failure, 20, at(0));
+    assert!(is_open(&breaker, at(0)));
+    for _ in 0..3 {
+        let probe = breaker.admit(at(100 * MS), EVEN).unwrap();
+        breaker.on_outcome(probe, OK, at(100 * MS), EVEN);
+    }
+    feed(&breaker, Outcome::Failure, 19, at(200 * MS));
+    let snapshot = breaker.snapshot(at(200 * MS));
+    assert_eq!((snapshot.state, snapshot.total, snapshot.failures), (State::Closed, 19, 19));
+    // And what came after it is forgotten when it is due, no later.
+    let last = breaker.snapshot(at(10 * SECOND - 1));
+    assert_eq!((last.total, breaker.snapshot(at(10 * SECOND)).total), (19, 0));
+}
+
+#[test]
 fn a_refusal_carries_the_numbers_it_tripped_on() {
     let breaker = breaker(settings());
     feed(&breaker, OK, 10, at(SECOND));
@@ -296,6 +315,37 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    /// Of requests at any time, also by a clock that is late, the last ten slices count.
+    #[test]
+    fn the_window_holds_the_last_ten_slices(
+        steps in prop::collection::vec((0..8_u64, 0..2500_u64, 0..4_usize), 1..200),
+    ) {
+        let never = NonZeroU32::MAX;
+        let breaker = breaker(TripBreaker { min_requests: never, ..settings() });
+        let (mut now, mut newest) = (0_u64, 0);
+        let mut events: Vec<(u64, [u32; 3])> = Vec::new();
+        for (how, ms, what) in steps {
+            now = match how {
+                0 => now.saturating_sub(ms * MS),
+                1 => (now / SECOND + 1) * SECOND - ms % 2,
+                2 => now + 8 * ms * MS,
+                _ => now + ms * MS / 8,
+            };
+            newest = newest.max(now / SECOND);
+            let outcomes = [(OK, [1, 0, 0]), (SLOW, [1, 0, 1]), (Outcome::Failure, [1, 1, 0])];
+            if let Some(&(outcome, counts)) = outcomes.get(what) {
+                feed(&breaker, outcome, 1, at(now));
+                events.push((newest, counts));
+            }
+            let seen = breaker.snapshot(at(now));
+            let sum = |kind: usize| -> u32 {
+                let in_window = events.iter().filter(|(slice, _)| slice + 10 > newest);
+                in_window.map(|(_, counts)| counts[kind]).sum()
+            };
+            prop_assert_eq!([seen.total, seen.failures, seen.slow], [sum(0), sum(1), sum(2)]);
+        }
+    }
+
     /// Any interleaving of requests that start, end well, end badly or just end.
     #[test]
     fn slots_are_bounded_and_come_back(steps in steps(), probes in 1..5_u32, random: u64) {

@@ -8,30 +8,38 @@
 //! `core/breaker/googlebreaker.go`, is below: `k` falls towards [`MIN_K`] while every slice fails, the
 //! share falls with the slices that work, small numbers are left alone, and one request a second
 //! passes whatever the numbers.
+//!
+//! All threads count in the same cache line, and to read it costs as much as to write it. So a breaker
+//! with few failures admits without a look at it, from what only changes with a slice: two threads on
+//! one breaker take 15 ns for a request instead of 29.
 
 use std::time::Duration;
 
-use portable_atomic::{AtomicU64, Ordering::Relaxed};
 use weir_config::AdaptiveBreaker;
 
 use super::{
-    Open, Outcome, Snapshot, State, Threshold, Ticket, unit,
+    Open, Outcome, Snapshot, State, Threshold, Ticket,
+    memo::Memo,
+    unit,
     window::{Counts, Window},
 };
-use crate::{Time, time::nanos};
+use crate::{
+    Time,
+    sync::{AtomicU64, Ordering::Relaxed},
+    time::nanos,
+};
 
 /// A breaker that refuses a share.
 #[derive(Debug)]
 pub(super) struct Adaptive {
     k: f64,
-    /// Nanoseconds the window spans.
-    span: u64,
-    /// Successes, failures and refusals.
+    /// Successes, failures and refusals. Beside them, since the counters' cache line is about to move
+    /// anyway: when a request last passed in spite of a share to refuse, plus 1 ns; 0 for never.
     window: Window,
-    /// When a request last failed or was refused, plus 1 ns; 0 for never.
+    /// The history without the newest slice.
+    past: Memo<4>,
+    /// The last slice in which failures and refusals may have come to an excess.
     last_trouble: AtomicU64,
-    /// When a request last passed in spite of a share to refuse, plus 1 ns; 0 for never.
-    last_pass: AtomicU64,
 }
 
 /// The window as the formula sees it.
@@ -50,43 +58,40 @@ impl Adaptive {
     pub(super) fn new(settings: &AdaptiveBreaker) -> Self {
         Self {
             k: settings.k,
-            span: nanos(settings.window),
             window: Window::new(settings.window, SLICES),
+            past: Memo::new(),
             last_trouble: AtomicU64::new(0),
-            last_pass: AtomicU64::new(0),
         }
     }
 
     pub(super) fn admit(&self, now: Time, random: u64) -> Result<Ticket, Open> {
-        if self.is_untroubled(now) {
+        let number = self.window.advance(now);
+        let past = self.past(number);
+        if self.is_untroubled(number, past) {
             return Ok(TICKET);
         }
-        let history = self.history(now);
+        let history = past.then(self.window.newest(number));
         let excess = history.excess(self.k);
         if excess <= 0.0 || self.passes_by_force(now) {
             return Ok(TICKET);
         }
         let share = history.share(excess);
         if unit(random) < share {
-            self.window.add(REFUSAL, now);
-            self.last_trouble.fetch_max(now.as_nanos().saturating_add(1), Relaxed);
+            self.count_trouble(REFUSAL, now);
             return Err(Open {
                 retry_after: self.until_forced(now),
                 threshold: Threshold::Share,
                 snapshot: history.snapshot(share),
             });
         }
-        self.last_pass.store(now.as_nanos().saturating_add(1), Relaxed);
+        self.last_pass().store(now.as_nanos().saturating_add(1), Relaxed);
         Ok(TICKET)
     }
 
     pub(super) fn on_outcome(&self, outcome: Outcome, now: Time) {
         match outcome {
             Outcome::Success { .. } => self.window.add(SUCCESS, now),
-            Outcome::Failure => {
-                self.window.add(FAILURE, now);
-                self.last_trouble.fetch_max(now.as_nanos().saturating_add(1), Relaxed);
-            }
+            Outcome::Failure => self.count_trouble(FAILURE, now),
         }
     }
 
@@ -96,30 +101,54 @@ impl Adaptive {
         history.snapshot(if excess > 0.0 { history.share(excess) } else { 0.0 })
     }
 
-    /// Nothing but successes in the window: the formula refuses nothing, and need not be computed.
-    fn is_untroubled(&self, now: Time) -> bool {
-        let last = self.last_trouble.load(Relaxed);
-        last == 0 || now.as_nanos() > last.saturating_add(self.span)
-    }
-
     /// Whether this is the one request a second that passes whatever the numbers.
     fn passes_by_force(&self, now: Time) -> bool {
-        let last = self.last_pass.load(Relaxed);
+        let last = self.last_pass().load(Relaxed);
         let now = now.as_nanos().saturating_add(1);
         last > 0
             && now.saturating_sub(last) > nanos(FORCE_PASS)
-            && self.last_pass.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+            && self.last_pass().compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
 
     fn until_forced(&self, now: Time) -> Duration {
-        match self.last_pass.load(Relaxed) {
+        match self.last_pass().load(Relaxed) {
             0 => FORCE_PASS,
             last => (Time::from_nanos(last) + FORCE_PASS).since(now),
         }
     }
 
+    /// The formula refuses nothing in slice `number` and need not be computed. A failure that is counted
+    /// while another thread begins the slice may go unnoticed here until one more is.
+    fn is_untroubled(&self, number: u64, past: History) -> bool {
+        self.last_trouble.load(Relaxed) < number && past.is_untroubled()
+    }
+
+    fn count_trouble(&self, event: Counts, now: Time) {
+        self.window.add(event, now);
+        // Asked for anew: the slice may have changed before the event was counted.
+        let number = self.window.advance(now);
+        let past = self.past(number);
+        if self.is_untroubled(number, past) {
+            let Counts([_, failures, refused]) = self.window.newest(number);
+            if !past.then(Counts([0, failures, refused])).is_untroubled() {
+                self.last_trouble.fetch_max(number, Relaxed);
+            }
+        }
+    }
+
     fn history(&self, now: Time) -> History {
-        self.window.slices(now).fold(History::default(), History::then)
+        let number = self.window.advance(now);
+        self.past(number).then(self.window.newest(number))
+    }
+
+    fn past(&self, number: u64) -> History {
+        History::unpack(self.past.get(number, || {
+            self.window.closed(number).fold(History::default(), History::then).pack()
+        }))
+    }
+
+    fn last_pass(&self) -> &AtomicU64 {
+        self.window.beside()
     }
 }
 
@@ -143,6 +172,16 @@ impl History {
         }
     }
 
+    fn pack(self) -> [u32; 4] {
+        let Self { successes, failures, refused, working, failing } = self;
+        [successes, failures, refused, (working << 16) | failing]
+    }
+
+    fn unpack([successes, failures, refused, runs]: [u32; 4]) -> Self {
+        let (working, failing) = (runs >> 16, runs & 0xFFFF);
+        Self { successes, failures, refused, working, failing }
+    }
+
     /// Refusals count: else a breaker that refuses much would soon see few requests and let go.
     fn total(&self) -> u32 {
         self.successes.saturating_add(self.failures).saturating_add(self.refused)
@@ -153,6 +192,11 @@ impl History {
         let weight = k - (k - MIN_K) * f64::from(self.failing) / SLICES as f64;
         let earned = weight.max(MIN_K) * f64::from(self.successes);
         (f64::from(self.total()) - PROTECTION - earned) / (f64::from(self.total()) + 1.0)
+    }
+
+    /// Whether there is no excess, and none however many successes follow: each adds 1 and earns more.
+    fn is_untroubled(&self) -> bool {
+        f64::from(self.total()) - PROTECTION - MIN_K * f64::from(self.successes) <= 0.0
     }
 
     /// The share to refuse.

@@ -17,6 +17,7 @@ use weir_config::TripBreaker;
 
 use super::{
     Open, Outcome, Snapshot, State, Threshold, Ticket,
+    memo::Memo,
     phase::{Mode, PROBES_MAX, Phase, SharedPhase},
     unit,
     window::{Counts, Window},
@@ -30,6 +31,8 @@ pub(super) struct Tripping {
     probes: u32,
     phase: SharedPhase,
     window: Window,
+    /// The window's sums without its newest slice.
+    past: Memo<3>,
     /// Failures in a row.
     consecutive: AtomicU32,
     /// What it last tripped on.
@@ -52,6 +55,7 @@ impl Tripping {
             probes: settings.probes.get().min(PROBES_MAX),
             phase: SharedPhase::closed(),
             window: Window::new(settings.window, SLICES),
+            past: Memo::new(),
             consecutive: AtomicU32::new(0),
             tripped: AtomicU128::new(0),
         }
@@ -68,7 +72,7 @@ impl Tripping {
         });
         if was.mode == Mode::Open && answer.is_ok() {
             // Nobody counts while half-open: a dependency that recovers starts with a clean slate.
-            self.window.clear();
+            self.window.clear(now);
             self.consecutive.store(0, Relaxed);
         }
         answer.map_err(|retry_after| Open {
@@ -172,7 +176,11 @@ impl Tripping {
     }
 
     fn live_inputs(&self, now: Time) -> Inputs {
-        let Counts([total, failures, slow]) = self.window.counts(now);
+        let number = self.window.advance(now);
+        let past = self
+            .past
+            .get(number, || self.window.closed(number).fold(Counts::default(), Counts::plus).0);
+        let Counts([total, failures, slow]) = Counts(past).plus(self.window.newest(number));
         Inputs { total, failures, slow, consecutive: self.consecutive.load(Relaxed) }
     }
 }
