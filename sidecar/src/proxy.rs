@@ -13,6 +13,7 @@ mod accept;
 mod admit;
 mod attempt;
 mod backlog;
+mod bare;
 mod chunks;
 mod client;
 mod connection;

@@ -1,8 +1,12 @@
-//! What is heard of a client whose request is not being read.
+//! What is heard of a client whose request is not being read, and when it has been told.
 
 use std::future::pending;
 
-use pingora::protocols::http::{ServerSession, v1::server::HttpSession};
+use pingora::{
+    ErrorType::WriteError,
+    OrErr,
+    protocols::http::{ServerSession, v1::server::HttpSession},
+};
 
 use super::{backlog::Backlog, stream::ClientStream};
 
@@ -20,6 +24,17 @@ pub(super) async fn left(session: &mut ServerSession) {
             session.idle().await.map(drop).unwrap_or_default();
         }
         _ => pending().await,
+    }
+}
+
+/// Waits until an h1 client has been sent everything; h2 sees to that by itself.
+pub(super) async fn sent(session: &ServerSession) -> pingora::Result<()> {
+    match session {
+        ServerSession::H1(session) => match stream_of(session) {
+            Some(stream) => stream.sent().await.or_err(WriteError, "sending what is gathered"),
+            None => Ok(()),
+        },
+        _ => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::FutureExt;
 use pingora::{
-    connectors::{ConnectorOptions, TransportConnector, http::Connector},
+    connectors::{ConnectorOptions, TransportConnector, http::v2::Connector},
     protocols::{Stream, http::v1::client::HttpSession as H1Session},
 };
 use tokio::{io::AsyncReadExt, task::unconstrained, time};
@@ -43,17 +43,12 @@ pub(super) struct Connections {
 }
 
 enum Transport {
-    H1 {
-        connector: Arc<TransportConnector>,
-        idle: Mutex<HashMap<u64, Vec<Idle>>>,
-    },
-    H2 {
-        connector: Box<Connector>,
-        /// By endpoint: held while a connection is looked for, so that requests that come at once
-        /// share one.
-        looking: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
-    },
+    H1 { connector: Arc<TransportConnector>, idle: Mutex<HashMap<u64, Vec<Idle>>> },
+    H2 { connector: Box<Connector>, looking: Looking },
 }
+
+/// By endpoint: held while a connection is made, so that requests that come at once share it.
+type Looking = Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>;
 
 struct Idle {
     stream: Stream,
@@ -100,9 +95,11 @@ impl Connections {
                 }
             },
             Transport::H2 { connector, looking } => {
-                let looking = Arc::clone(lock(looking).entry(endpoint.id).or_default());
-                let _looking = looking.lock().await;
-                Box::pin(connector.get_http_session(&endpoint.peer)).await?
+                // Nobody waits for one that is being made where there is another.
+                match connector.reused_http_session(&endpoint.peer).await? {
+                    Some(session) => (UpstreamSession::H2(session), true),
+                    None => Box::pin(share_new(connector, looking, endpoint)).await?,
+                }
             }
         };
         if !reused {
@@ -124,33 +121,41 @@ impl Connections {
                 if whole && pump::backlog(&session).is_empty() =>
             {
                 session.respect_keepalive();
-                let Some(stream) = session.reuse().await else { return };
+                // Where it is not kept, Pingora shuts it down, and TLS would wait for the other side to read.
+                let Some(stream) = session.reuse().now_or_never().flatten() else { return };
                 let mut idle = lock(idle);
                 let kept = idle.entry(endpoint.id).or_default();
                 if kept.len() < KEPT {
                     kept.push(Idle { stream, since: clock::now() });
                 }
             }
-            (Transport::H2 { connector, .. }, session @ UpstreamSession::H2(_)) => {
-                connector
-                    .release_http_session(session, &endpoint.peer, Some(self.upstream.keepalive))
-                    .await;
+            (Transport::H2 { connector, .. }, UpstreamSession::H2(session)) => {
+                connector.release_http_session(
+                    session,
+                    &endpoint.peer,
+                    Some(self.upstream.keepalive),
+                );
             }
             _ => {}
         }
     }
 
-    /// Closes what has been idle for too long or has ended, for ever.
+    /// Closes what has been idle for too long or has ended, and forgets endpoints that nobody asks
+    /// for, for ever.
     pub(super) async fn sweep(self: Arc<Self>) {
-        let Transport::H1 { idle, .. } = &self.transport else { return };
         let mut ticks = time::interval(SWEEP);
         loop {
             ticks.tick().await;
             let now = clock::now();
-            lock(idle).retain(|_, kept| {
-                kept.retain_mut(|idle| self.is_usable(idle, now));
-                !kept.is_empty()
-            });
+            match &self.transport {
+                Transport::H1 { idle, .. } => lock(idle).retain(|_, kept| {
+                    kept.retain_mut(|idle| self.is_usable(idle, now));
+                    !kept.is_empty()
+                }),
+                Transport::H2 { looking, .. } => {
+                    lock(looking).retain(|_, looking| Arc::strong_count(looking) > 1);
+                }
+            }
         }
     }
 
@@ -173,6 +178,20 @@ impl Connections {
         }
         // Whatever there is to read is an end, an error, or an answer that nobody asked for.
         unconstrained(idle.stream.read(&mut [0])).now_or_never().is_none()
+    }
+}
+
+/// A stream on the connection that another request has just made, or on a new one.
+async fn share_new(
+    connector: &Connector,
+    looking: &Looking,
+    endpoint: &Endpoint,
+) -> pingora::Result<(UpstreamSession, bool)> {
+    let looking = Arc::clone(lock(looking).entry(endpoint.id).or_default());
+    let _looking = looking.lock().await;
+    match connector.reused_http_session(&endpoint.peer).await? {
+        Some(session) => Ok((UpstreamSession::H2(session), true)),
+        None => Ok((connector.new_http_session(&endpoint.peer).await?, false)),
     }
 }
 

@@ -128,6 +128,13 @@ impl<'a> Pump<'a> {
     pub(super) async fn run(mut self) -> Result<Finished, Stop> {
         self.continue_for_h2().await?;
         loop {
+            // Whoever polls for the next piece sends the last one: both may happen in one turn.
+            if self.to_upstream.has_cleared() {
+                self.upstream_took(Ok(()));
+            }
+            if self.to_client.has_cleared() {
+                self.client_took(Ok(()))?;
+            }
             let client_has_all = self.to_client.is_clear();
             if client_has_all && self.answer == Answer::Whole {
                 return Ok(self.finished());
@@ -144,7 +151,7 @@ impl<'a> Pump<'a> {
                     self.upstream_took(moved);
                 }
                 body = from_client(self.session, reading) => match body? {
-                    None if self.upgraded() => return Ok(self.hung_up()),
+                    None if self.upgraded() => return self.hung_up(),
                     body => self.up(body).await?,
                 },
                 moved = self.to_client.moved() => self.client_took(moved)?,
@@ -158,10 +165,14 @@ impl<'a> Pump<'a> {
         Finished { request_complete: complete }
     }
 
-    /// The client's end of an upgraded connection is the end of it.
-    fn hung_up(&mut self) -> Finished {
+    /// The client's end of an upgraded connection is the end of it, whatever it has not taken.
+    fn hung_up(&mut self) -> Result<Finished, Stop> {
         self.exchange.upstream_done(Verdict::Nothing);
-        Finished { request_complete: true }
+        if self.to_client.is_clear() {
+            Ok(Finished { request_complete: true })
+        } else {
+            Err(Stop::Gone(Reason::ClientCancel))
+        }
     }
 
     fn upgraded(&self) -> bool {

@@ -14,7 +14,7 @@ use pingora::{
 };
 use serde::Serialize;
 
-use super::exchange::Exchange;
+use super::{client, exchange::Exchange};
 use crate::{clock, observe::explain::Refused, reason::Reason};
 
 /// A verdict with advice.
@@ -104,8 +104,14 @@ pub(super) async fn answer(
     exchange.answered(status);
     // Whoever does not read is not waited for longer than any other slow client.
     let until = clock::now() + exchange.listener.timeout.write;
-    match clock::by(until, write(session, response, body)).await {
-        Some(written) => written,
+    // A connection that goes on waits for the next request without sending, and one that closes without
+    // a limit of time; so what is said here leaves here.
+    let told = async {
+        write(session, response, body).await?;
+        client::sent(session).await
+    };
+    match clock::by(until, told).await {
+        Some(told) => told,
         None => pingora::Error::e_explain(pingora::ErrorType::WriteTimedout, "writing a refusal"),
     }
 }

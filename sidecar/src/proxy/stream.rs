@@ -15,23 +15,20 @@ use std::{
     io::{self, IoSlice},
     os::fd::AsRawFd,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use async_trait::async_trait;
 use bytes::{Buf, Bytes};
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
-};
+use pingora::protocols::{UniqueID, UniqueIDType};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
 use super::{
     backlog::{BACKLOG_MAX, Backlog, Taken},
+    bare::bare_stream,
     chunks::{Chunks, Malformed},
 };
 
@@ -120,6 +117,15 @@ impl ClientStream {
             }
         })
         .await;
+    }
+
+    /// Waits until the client has been sent everything.
+    pub(super) async fn sent(&self) -> io::Result<()> {
+        poll_fn(|cx| {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            poll_send(&self.socket, &mut taken, &self.backlog, cx)
+        })
+        .await
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -255,13 +261,7 @@ impl AsyncWrite for ClientStream {
     }
 }
 
-#[async_trait]
-impl Shutdown for ClientStream {
-    async fn shutdown(&mut self) {
-        // The peer may be gone already; then there is nothing left to close.
-        AsyncWriteExt::shutdown(self).await.unwrap_or_default();
-    }
-}
+bare_stream!(ClientStream);
 
 impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
@@ -272,31 +272,9 @@ impl UniqueID for ClientStream {
     }
 }
 
-impl Ssl for ClientStream {}
-
-impl Peek for ClientStream {}
-
-impl GetTimingDigest for ClientStream {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for ClientStream {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for ClientStream {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 

@@ -59,9 +59,11 @@ pub(super) async fn walk(mut exchange: Exchange, mut session: ServerSession) -> 
     };
     match after {
         After::Finish(session) => {
-            let finished = session.finish().await;
+            // All has been sent by now; should it not be, nobody is waited for without end.
+            let until = clock::now() + exchange.listener.timeout.write;
+            let finished = clock::by(until, session.finish()).await;
             drop(exchange);
-            reusable(finished.ok().flatten()?)
+            reusable(finished?.ok().flatten()?)
         }
         After::Drain(session) => {
             drop(exchange);

@@ -4,18 +4,17 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
-use async_trait::async_trait;
-use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-    TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest,
-};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use pingora::protocols::{Stream, UniqueID, UniqueIDType};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::backlog::{BACKLOG_MAX, Backlog, Taken};
+use super::{
+    backlog::{BACKLOG_MAX, Backlog, Taken},
+    bare::bare_stream,
+};
 
 /// A stream with what it has taken and not sent.
 #[derive(Debug)]
@@ -30,12 +29,14 @@ pub(super) struct WriteBehind {
 struct Inner {
     stream: Stream,
     taken: Taken,
+    /// The stream may hold bytes of its own that it has not sent, as TLS does.
+    unflushed: bool,
 }
 
 impl WriteBehind {
     pub(super) fn new(stream: Stream) -> Self {
         let id = stream.id();
-        let inner = Mutex::new(Inner { stream, taken: Taken::default() });
+        let inner = Mutex::new(Inner { stream, taken: Taken::default(), unflushed: false });
         Self { inner, backlog: Backlog::default(), id }
     }
 
@@ -60,17 +61,25 @@ impl WriteBehind {
 
 impl Inner {
     fn poll_send(&mut self, backlog: &Backlog, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, taken } = self;
-        let sent = taken.poll_send(|bytes| Pin::new(&mut *stream).poll_write(cx, bytes));
+        let Self { stream, taken, unflushed } = self;
+        let sent = taken.poll_send(|bytes| {
+            *unflushed = true;
+            Pin::new(&mut *stream).poll_write(cx, bytes)
+        });
         backlog.set(taken.unsent());
         ready!(sent)?;
-        Pin::new(stream).poll_flush(cx)
+        let flushed = Pin::new(stream).poll_flush(cx);
+        *unflushed = flushed.is_pending();
+        // How much the stream holds is its own; that it does keeps the next piece back.
+        backlog.set(usize::from(*unflushed));
+        flushed
     }
 
     /// An upstream that takes no more may still have answered: its answer tells what happened.
     fn send_or_forget(&mut self, backlog: &Backlog, cx: &mut Context<'_>) {
-        if self.taken.unsent() > 0 && matches!(self.poll_send(backlog, cx), Poll::Ready(Err(_))) {
-            self.taken = Taken::default();
+        let owes = self.taken.unsent() > 0 || self.unflushed;
+        if owes && matches!(self.poll_send(backlog, cx), Poll::Ready(Err(_))) {
+            (self.taken, self.unflushed) = (Taken::default(), false);
             backlog.set(0);
         }
     }
@@ -97,6 +106,7 @@ impl AsyncWrite for WriteBehind {
         let (inner, backlog) = self.get_mut().parts();
         if inner.taken.unsent() == 0 {
             // What the socket takes now need not be copied.
+            inner.unflushed = true;
             if let Poll::Ready(sent) = Pin::new(&mut inner.stream).poll_write(cx, bytes) {
                 return Poll::Ready(sent);
             }
@@ -124,13 +134,7 @@ impl AsyncWrite for WriteBehind {
     }
 }
 
-#[async_trait]
-impl Shutdown for WriteBehind {
-    async fn shutdown(&mut self) {
-        // The peer may be gone already; then there is nothing left to close.
-        AsyncWriteExt::shutdown(self).await.unwrap_or_default();
-    }
-}
+bare_stream!(WriteBehind);
 
 impl UniqueID for WriteBehind {
     fn id(&self) -> UniqueIDType {
@@ -138,32 +142,10 @@ impl UniqueID for WriteBehind {
     }
 }
 
-impl Ssl for WriteBehind {}
-
-impl Peek for WriteBehind {}
-
-impl GetTimingDigest for WriteBehind {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        Vec::new()
-    }
-}
-
-impl GetProxyDigest for WriteBehind {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
-    }
-}
-
-impl GetSocketDigest for WriteBehind {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt, duplex},
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
         net::UnixStream,
     };
 
@@ -173,6 +155,58 @@ mod tests {
     fn pair() -> (WriteBehind, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (WriteBehind::new(Box::new(ClientStream::new(Socket::Unix(ours)))), theirs)
+    }
+
+    /// As TLS: its first flush is pending, although it has taken everything.
+    #[derive(Debug)]
+    struct Holding {
+        inner: ClientStream,
+        flushes: u32,
+    }
+
+    bare_stream!(Holding);
+
+    impl UniqueID for Holding {
+        fn id(&self) -> UniqueIDType {
+            self.inner.id()
+        }
+    }
+
+    impl AsyncRead for Holding {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            // It sends nothing of itself, so its own stream must have nothing gathered.
+            if self.flushes < 2 {
+                return Poll::Pending;
+            }
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.inner).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.flushes == 1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Pin::new(&mut self.inner).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_shutdown(cx)
+        }
     }
 
     #[tokio::test]
@@ -194,6 +228,23 @@ mod tests {
         tokio::select! {
             more = ours.read(&mut answer) => panic!("nobody said more: {more:?}"),
             read = theirs.read_exact(&mut seen) => assert_eq!(read.unwrap(), written),
+        }
+        assert!(ours.backlog().is_empty());
+    }
+
+    /// TLS takes what the socket does not, and sends it when it is flushed again.
+    #[tokio::test]
+    async fn what_the_stream_holds_itself_is_sent_too() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let held = ClientStream::new(Socket::Unix(ours));
+        let mut ours = WriteBehind::new(Box::new(Holding { inner: held, flushes: 0 }));
+        ours.write_all(b"last piece").await.unwrap();
+        ours.flush().await.unwrap();
+        assert!(!ours.backlog().is_empty(), "the flush is pending");
+        let (mut answer, mut seen) = ([0; 1], [0; 10]);
+        tokio::select! {
+            more = ours.read(&mut answer) => panic!("nobody said more: {more:?}"),
+            read = theirs.read_exact(&mut seen) => assert_eq!(read.unwrap(), 10),
         }
         assert!(ours.backlog().is_empty());
     }

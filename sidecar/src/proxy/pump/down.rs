@@ -61,7 +61,7 @@ impl Pump<'_> {
             }
             HttpTask::Failed(error) => return Err(upstream_stop(&error)),
         }
-        self.to_client.look(self.upstream_at);
+        self.to_client.note_progress(self.upstream_at);
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Pump<'_> {
     pub(super) fn client_took(&mut self, moved: Result<(), Shut>) -> Result<(), Stop> {
         // The upstream was not listened to meanwhile: the time that a slow client took is not its own.
         self.upstream_at = clock::now();
-        self.to_client.look(self.upstream_at);
+        self.to_client.note_progress(self.upstream_at);
         moved.map_err(|Shut| Stop::Gone(Reason::ClientCancel))
     }
 

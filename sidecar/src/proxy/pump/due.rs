@@ -78,8 +78,8 @@ impl Pump<'_> {
     pub(super) fn tick(&mut self) -> Result<(), Stop> {
         let now = clock::now();
         // On h1 nobody says when a part of what is on its way has been taken.
-        self.to_upstream.look(now);
-        self.to_client.look(now);
+        self.to_upstream.note_progress(now);
+        self.to_client.note_progress(now);
         let (at, due) = self.due();
         if now >= at {
             return Err(self.overdue(due));

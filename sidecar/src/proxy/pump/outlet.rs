@@ -54,6 +54,11 @@ impl Outlet {
         }
     }
 
+    /// Whether the last piece has gone since it was last looked at.
+    pub(super) fn has_cleared(&self) -> bool {
+        self.owed > 0 && self.is_clear()
+    }
+
     pub(super) fn window(&mut self) -> Option<&mut Window> {
         match &mut self.way {
             Way::H2(window) => Some(window),
@@ -83,7 +88,7 @@ impl Outlet {
     }
 
     /// Something was given, or may have been taken.
-    pub(super) fn look(&mut self, now: Time) {
+    pub(super) fn note_progress(&mut self, now: Time) {
         let owed = match &self.way {
             Way::H1(backlog) => backlog.len(),
             Way::H2(window) => window.held.len(),

@@ -46,7 +46,7 @@ impl Pump<'_> {
             None => self.give_h1(&body, last).await,
         }
         self.upstream_at = clock::now();
-        self.to_upstream.look(self.upstream_at);
+        self.to_upstream.note_progress(self.upstream_at);
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Pump<'_> {
             self.to_upstream.close();
         }
         self.upstream_at = clock::now();
-        self.to_upstream.look(self.upstream_at);
+        self.to_upstream.note_progress(self.upstream_at);
         // The client could not say anything meanwhile.
         self.client_at = self.upstream_at;
     }

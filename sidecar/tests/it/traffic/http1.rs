@@ -4,7 +4,7 @@ use super::{
     clinic::{Serving, before, behind},
     wire::{Service, Wire},
 };
-use crate::weir::Weir;
+use crate::weir::{Weir, until};
 
 const GET: &str = "GET /echo HTTP/1.1\r\nhost: clinic\r\n\r\n";
 
@@ -21,6 +21,34 @@ fn pipelined_requests_are_answered_in_their_order() {
         let seen = client.message().json();
         assert_eq!(seen["target"], format!("/echo?{number}"));
         assert_eq!(seen["body"], if number < 5 { number.to_string() } else { String::new() });
+    }
+}
+
+/// What a client has not taken when there is nothing more to read from it is not forgotten. How much
+/// the sockets hold is the system's to say, so there are as many refusals as reach beyond in one case.
+#[test]
+fn refusals_that_are_read_late_are_all_there() {
+    let service = Service::listen();
+    let weir = Weir::start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, limits: {{ requests_per_connection: 1000000 }}, \
+         routes: [{{ upstream: app, match: {{ path: /only }} }}] }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
+        service.address
+    ));
+    let mut received = 0.0;
+    for count in (1..=20).map(|step| 500 * step) {
+        let mut client = Wire::connect_narrow(weir.address());
+        client.say(GET.repeat(count));
+        received += count as f64;
+        until("all are read, or none is any more", || {
+            let before = weir.metric("weir_requests_received_total", &[]);
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+            let now = weir.metric("weir_requests_received_total", &[]);
+            now == received || now == before
+        });
+        for number in 0..count {
+            assert_eq!(client.message().status(), 404, "{number} of {count}");
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! WebSockets: Python's websockets on one side, the clinic's on the other.
 
 use super::{
-    clinic::behind,
+    clinic::{before, behind},
     process::{check, python},
+    wire::{Service, Wire},
 };
 use crate::weir::{Weir, until};
 
@@ -34,4 +35,26 @@ fn one_more_than_the_limit_is_refused_until_another_closes() {
     let (_clinic, weir) = behind("limits: { streams: 2 }");
     client(&weir, "limit");
     assert_eq!(weir.metric("weir_requests_total", &["reason=\"stream_limit\""]), 1.0);
+}
+
+/// Its place among the streams is not held until it reads, which may be never.
+#[test]
+fn a_client_that_hangs_up_without_reading_is_not_waited_for() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let mut client = Wire::connect(weir.address());
+    client.say(
+        "GET / HTTP/1.1\r\nhost: app\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    );
+    assert_eq!(client.head().status(), 101);
+    assert!(upstream.fill(&[b'x'; 0x10000]) > 0, "until neither takes more");
+    client.half_close();
+    until("its place is free", || weir.metric("weir_streams_open", &[]) == 0.0);
+    assert_eq!(weir.metric("weir_requests_total", &["reason=\"client_cancel\""]), 1.0);
 }

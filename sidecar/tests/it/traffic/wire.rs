@@ -4,11 +4,17 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
 };
 
+use tokio::net::TcpSocket;
+
 use super::message::Message;
-use crate::weir::{PATIENCE, until};
+use crate::{
+    faults::RUNTIME,
+    weir::{PATIENCE, until},
+};
 
 /// A connection.
 #[derive(Debug)]
@@ -60,6 +66,17 @@ impl Wire {
         Self::new(TcpStream::connect(address).unwrap())
     }
 
+    /// A client that holds only some kilobytes of what it has not read.
+    pub(crate) fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = RUNTIME.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(2048).unwrap();
+            socket.connect(address).await.unwrap().into_std().unwrap()
+        });
+        socket.set_nonblocking(false).unwrap();
+        Self::new(socket)
+    }
+
     fn new(socket: TcpStream) -> Self {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -75,6 +92,22 @@ impl Wire {
     /// Sends what the other side still takes; it may have answered and closed.
     pub(crate) fn say_what_is_taken(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes);
+    }
+
+    /// Sends `bytes` over and over until the other side takes no more for a while; how many it took.
+    pub(crate) fn fill(&mut self, bytes: &[u8]) -> usize {
+        self.socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let mut sent = 0;
+        while let Ok(more) = self.socket.write(&bytes[sent % bytes.len()..]) {
+            sent += more;
+        }
+        self.socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        sent
+    }
+
+    /// Says that nothing more comes, and goes on listening.
+    pub(crate) fn half_close(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
     /// Everything up to and with `end`.
