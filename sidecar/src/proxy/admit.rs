@@ -33,7 +33,14 @@ pub(super) fn rate(
     for (place, rate) in route.rates.iter().enumerate() {
         let values = keys::values(exchange, &rate.settings.per, request);
         match rate.limiter.check_values(values, clock::now()) {
-            Ok(debit) => exchange.charged.push(Charged { rate: place, debit }),
+            Ok(debit) => {
+                let charged = Charged { rate: place, debit };
+                match rate.settings.mode {
+                    // What refuses nothing is not told to callers either; its tokens come back all the same.
+                    Mode::Shadow => exchange.charged_in_shadow.push(charged),
+                    _ => exchange.charged.push(charged),
+                }
+            }
             Err(_) if rate.settings.mode == Mode::Shadow => {
                 exchange.worker.page().shadow(route.index, Reason::RateLimited);
             }
@@ -86,6 +93,11 @@ pub(super) fn stream(exchange: &mut Exchange, route: &Route) -> Result<(), Refus
 }
 
 /// Takes a permit, or waits for one in the queue.
+///
+/// In shadow nobody waits, so those above the limit are taken for the queue: one more than both hold is
+/// what enforcing would have refused. This is the least of it: that a wait may last longer than
+/// `queue.timeout`, or than the deadline, is not seen. Requests that would have waited are at the
+/// service instead, where they may end sooner or later than their turn would have come.
 pub(super) async fn permit(
     exchange: &mut Exchange,
     route: &Route,
@@ -97,7 +109,11 @@ pub(super) async fn permit(
         Mode::Enforce | Mode::Shadow if concurrency.in_flight.try_acquire() => {}
         Mode::Shadow => {
             concurrency.in_flight.force_acquire();
-            exchange.worker.page().shadow(route.index, Reason::Overloaded);
+            let held =
+                concurrency.in_flight.limit().saturating_add(concurrency.settings.queue.length);
+            if concurrency.in_flight.in_flight() > held {
+                exchange.worker.page().shadow(route.index, Reason::Overloaded);
+            }
         }
         Mode::Enforce => wait(exchange, route, session).await?,
     }

@@ -43,7 +43,10 @@ pub(super) struct Exchange {
     pub(super) forwarded_at: Time,
     /// When the response header arrived from the upstream.
     pub(super) header_at: Option<Time>,
+    /// What answers tell of.
     pub(super) charged: Vec<Charged>,
+    /// Debits on rate limits that only count what they would refuse.
+    pub(super) charged_in_shadow: Vec<Charged>,
     tickets: Vec<(Arc<Breaker>, Ticket)>,
     permit: bool,
     stream: bool,
@@ -103,6 +106,7 @@ impl Exchange {
             forwarded_at: started,
             header_at: None,
             charged: Vec::new(),
+            charged_in_shadow: Vec::new(),
             tickets: Vec::new(),
             permit: false,
             stream: false,
@@ -195,7 +199,7 @@ impl Exchange {
         }
         let Some(route) = &self.route else { return };
         let now = clock::now();
-        for charged in self.charged.drain(..) {
+        for charged in self.charged.drain(..).chain(self.charged_in_shadow.drain(..)) {
             let rate = &route.rates[charged.rate];
             if !rate.settings.charge_on_reject {
                 rate.limiter.refund(&charged.debit, now);
