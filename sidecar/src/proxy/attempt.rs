@@ -149,7 +149,10 @@ async fn connect(
         Some(Err(error)) => {
             let failed =
                 refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
-            Err(Stop::Upstream(failed.input("error", error.root_cause())))
+            Err(Stop::Upstream(
+                // All of it: what is at the root of a failed handshake may be no more than an address.
+                failed.input("error", error),
+            ))
         }
         Some(Ok(connected)) => Ok(connected),
     }
