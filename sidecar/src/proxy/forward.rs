@@ -146,9 +146,14 @@ pub(super) fn response(response: &mut ResponseHeader, request: &RequestHeader, b
         return;
     }
     response.set_version(Version::HTTP_11);
+    // RFC 9110, section 8.6, and RFC 9112, section 6.1: a 204 has neither.
+    let unframed = response.status == StatusCode::NO_CONTENT;
+    if unframed {
+        response.remove_header(&header::CONTENT_LENGTH);
+    }
     let framed = response.headers.contains_key(header::CONTENT_LENGTH);
     // A HEAD is answered with the fields that a GET would have had.
-    let framing = chunked || (!framed && !bodiless);
+    let framing = !unframed && (chunked || (!framed && !bodiless));
     if framing && request.version == Version::HTTP_11 {
         put(response, header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -311,6 +316,16 @@ mod tests {
         check(Version::HTTP_11, &[], false, Some("chunked"));
         check(Version::HTTP_11, &[], true, None);
         check(Version::HTTP_10, &[("transfer-encoding", "chunked")], false, None);
+    }
+
+    #[test]
+    fn a_204_is_sent_without_any_framing() {
+        for (name, value) in [("content-length", "3"), ("transfer-encoding", "chunked")] {
+            let mut head = ResponseHeader::build(204, None).unwrap();
+            head.append_header(name, value).unwrap();
+            response(&mut head, &get(&[]), true);
+            assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["via"], "{name}");
+        }
     }
 
     #[test]
