@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock,
     plan::{Rate, Route},
-    reason::Reason,
+    reason::{Reason, Stage},
 };
 
 /// Asks the rate limits of the route; all are debited or none.
@@ -87,7 +87,6 @@ pub(super) fn stream(exchange: &mut Exchange, route: &Route) -> Result<(), Refus
         Reason::StreamLimit,
         format!("{open} streams are open on this route, which is its limit"),
     )
-    .policy(&route.name)
     .input("limit", open)
     .would_pass(format!("limits.streams above {open}, or once a stream has ended")))
 }
@@ -144,7 +143,7 @@ async fn wait(exchange: &Exchange, route: &Route, session: &mut ServerSession) -
         }
         () = client::left(session) => Err(Stop::Gone(Reason::ClientCancel)),
         () = tokio::time::sleep_until(clock::instant(until)) => {
-            Err(Stop::Refused(if until < queue_ends { deadline_in_queue(route) } else { queue_timeout(route) }))
+            Err(Stop::Refused(if until < queue_ends { deadline_in_queue(exchange, route) } else { queue_timeout(route) }))
         }
     }
 }
@@ -254,10 +253,12 @@ fn queue_timeout(route: &Route) -> Refusal {
         .would_pass(format!("a queue timeout above {timeout}, or a higher limit"))
 }
 
-fn deadline_in_queue(route: &Route) -> Refusal {
+fn deadline_in_queue(exchange: &Exchange, route: &Route) -> Refusal {
     Refusal::new(Reason::Deadline, "the deadline passed while the request waited for a permit")
+        .at(Stage::Admit)
         .policy(&route.concurrency.settings.name)
         .input("waiting", route.concurrency.in_flight.waiting())
+        .input("timeout_seconds", exchange.deadline.at.since(exchange.started).as_secs_f64())
         .would_pass("a longer deadline, or a higher concurrency limit".to_owned())
 }
 
