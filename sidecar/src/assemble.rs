@@ -9,7 +9,7 @@ use weir_config::{Address, Config, Shutdown};
 use crate::{
     admin,
     lifecycle::{self, Asked, Readiness, Signals},
-    observe::{explain::Explain, ledger::Ledger},
+    observe::{breakers, complaints::Complaints, explain::Explain, ledger::Ledger},
     plan::Plan,
     proxy::{self, BindError, Bound},
     shared::Shared,
@@ -72,6 +72,7 @@ pub(crate) async fn start(config: &Config) -> Result<Sidecar, StartError> {
     for upstream in shared.plan.upstreams.iter().filter(|upstream| resolve::has_names(upstream)) {
         tokio::spawn(resolve::keep_fresh(Arc::clone(upstream)));
     }
+    tokio::spawn(breakers::watch(Arc::clone(&shared)));
     readiness.started();
     Ok(Sidecar { shared, addresses, admin, workers })
 }
@@ -110,6 +111,7 @@ fn shared(plan: Plan, threads: NonZeroUsize) -> Shared {
     Shared {
         ledger: Ledger::new(threads.get(), plan.listeners.len(), rows),
         explain: Explain::new(threads.get(), fastrand::u64(..)),
+        complaints: Complaints::new(rows),
         plan,
         keys: std::hash::RandomState::new(),
         draining: CancellationToken::new(),

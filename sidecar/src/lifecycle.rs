@@ -52,10 +52,11 @@ impl Readiness {
     }
 }
 
-/// The signals that end the process.
+/// The signals that end the process, and the one that would if nobody listened.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 /// Which one came.
@@ -74,14 +75,21 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for either.
+    /// Waits for either. SIGHUP asks other servers to read their configuration again, so it must not
+    /// cost this one its requests.
     pub(crate) async fn next(&mut self) -> Asked {
-        select! {
-            _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.interrupt.recv() => Asked::Interrupt,
+        loop {
+            select! {
+                _ = self.terminate.recv() => return Asked::Terminate,
+                _ = self.interrupt.recv() => return Asked::Interrupt,
+                _ = self.hangup.recv() => tracing::warn!(
+                    "SIGHUP is ignored: the configuration is read at the start only, so restart to change it"
+                ),
+            }
         }
     }
 }

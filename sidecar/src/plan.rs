@@ -4,6 +4,7 @@
 //! changes once it is built, and a request holds the plan that it started with.
 
 mod breaker;
+mod path;
 pub(crate) mod router;
 
 use std::{

@@ -27,6 +27,35 @@ impl Class {
     }
 }
 
+/// The step on a request's way where it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Parse,
+    Identify,
+    /// The deadline was spent before any policy was asked.
+    Deadline,
+    Rate,
+    Breaker,
+    /// Streams and concurrency, with the queue.
+    Admit,
+    /// The upstream.
+    Try,
+}
+
+impl Stage {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Identify => "identify",
+            Self::Deadline => "deadline",
+            Self::Rate => "rate",
+            Self::Breaker => "breaker",
+            Self::Admit => "admit",
+            Self::Try => "try",
+        }
+    }
+}
+
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $word:literal, $class:ident, $status:expr, $grpc:expr, $error:literal;)+) => {
         /// Why a request ended as it did.
@@ -127,6 +156,20 @@ impl Reason {
     /// The place in [`Reason::ALL`].
     pub(crate) const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Where a request that ends so mostly ends; a deadline passes anywhere.
+    pub(crate) fn usual_stage(self) -> Stage {
+        match self {
+            Self::NoRoute => Stage::Identify,
+            Self::Deadline => Stage::Deadline,
+            Self::RateLimited => Stage::Rate,
+            Self::BreakerOpen => Stage::Breaker,
+            Self::Overloaded | Self::StreamLimit => Stage::Admit,
+            Self::NoEndpoint | Self::Internal => Stage::Try,
+            _ if self.class() == Class::Rejected => Stage::Parse,
+            _ => Stage::Try,
+        }
     }
 }
 

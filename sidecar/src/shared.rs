@@ -5,7 +5,7 @@ use std::hash::RandomState;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    observe::{explain::Explain, ledger::Ledger},
+    observe::{complaints::Complaints, explain::Explain, ledger::Ledger},
     plan::Plan,
 };
 
@@ -15,6 +15,7 @@ pub(crate) struct Shared {
     pub(crate) plan: Plan,
     pub(crate) ledger: Ledger,
     pub(crate) explain: Explain,
+    pub(crate) complaints: Complaints,
     /// Hashes client keys; its own in every process, so that a hash says nothing outside of it.
     pub(crate) keys: RandomState,
     /// Answers say `Connection: close` from here on.

@@ -16,14 +16,14 @@ use super::{Admin, json::json, problem::Problem};
 use crate::{
     observe::explain::{REMEMBERED, Refused},
     plan::Plan,
-    reason::{Class, Reason},
+    reason::Reason,
 };
 
 /// How many refusals a list may hold.
 const LONGEST: usize = 1000;
 
 /// The inputs that a policy compares the others with.
-const THRESHOLDS: [&str; 5] = ["qps", "burst", "limit", "limit_bytes", "queue"];
+const THRESHOLDS: [&str; 6] = ["qps", "burst", "limit", "limit_bytes", "queue", "timeout_seconds"];
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/explain", get(recent)).route("/explain/{id}", get(one))
@@ -112,7 +112,7 @@ impl Explained {
             method: refused.method,
             path: refused.path,
             status: refused.status,
-            stage: stage(refused.reason),
+            stage: refused.stage.word(),
             policy: refused.policy,
             reason: refused.reason.word(),
             detail: refused.detail,
@@ -143,20 +143,6 @@ fn percent(ratio: Ratio) -> String {
     format!("{}%", (ratio.get() * 1e6).round() / 1e4)
 }
 
-/// The step on a request's way that gives a reason.
-fn stage(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NoRoute => "identify",
-        Reason::Deadline => "deadline",
-        Reason::RateLimited => "rate",
-        Reason::BreakerOpen => "breaker",
-        Reason::Overloaded | Reason::StreamLimit => "admit",
-        Reason::NoEndpoint | Reason::Internal => "try",
-        _ if reason.class() == Class::Rejected => "parse",
-        _ => "try",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -173,6 +159,7 @@ mod tests {
             route: shared.plan.routes[0].name.clone(),
             policy: "partner".into(),
             reason,
+            stage: reason.usual_stage(),
             status: reason.status().as_u16(),
             method: "GET".into(),
             path: "/partner/trials".into(),

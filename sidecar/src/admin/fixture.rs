@@ -14,7 +14,7 @@ use weir_config::Config;
 use super::{Admin, everything, guard::Guard, probing};
 use crate::{
     lifecycle::Readiness,
-    observe::{explain::Explain, ledger::Ledger, metrics::Metrics},
+    observe::{complaints::Complaints, explain::Explain, ledger::Ledger, metrics::Metrics},
     plan::Plan,
     shared::Shared,
 };
@@ -72,6 +72,7 @@ impl Fixture {
         let shared = Arc::new(Shared {
             ledger: Ledger::new(WORKERS, plan.listeners.len(), rows),
             explain: Explain::new(WORKERS, 7),
+            complaints: Complaints::new(rows),
             plan,
             keys: std::hash::RandomState::new(),
             draining: CancellationToken::new(),

@@ -14,7 +14,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::reason::Reason;
+use crate::reason::{Reason, Stage};
 
 /// How many refusals each worker remembers.
 pub(crate) const REMEMBERED: usize = 4096;
@@ -54,6 +54,8 @@ pub(crate) struct Refused {
     pub(crate) policy: String,
     #[serde(serialize_with = "reason_word")]
     pub(crate) reason: Reason,
+    #[serde(serialize_with = "stage_word")]
+    pub(crate) stage: Stage,
     pub(crate) status: u16,
     pub(crate) method: String,
     /// The path without its query, at most 256 bytes.
@@ -71,6 +73,10 @@ pub(crate) struct Refused {
 
 fn reason_word<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(reason.word())
+}
+
+fn stage_word<S: serde::Serializer>(stage: &Stage, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(stage.word())
 }
 
 fn seconds<S: serde::Serializer>(
@@ -147,6 +153,7 @@ mod tests {
             route: "partner".into(),
             policy: "partner".into(),
             reason: Reason::RateLimited,
+            stage: Stage::Rate,
             status: 429,
             method: "GET".into(),
             path: "/".into(),

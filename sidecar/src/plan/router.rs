@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use weir_config::{HeaderMatch, Match, PathMatch};
 
-use super::Route;
+use super::{Route, path::normalised};
 
 /// The routes of a listener.
 #[derive(Debug)]
@@ -17,11 +17,17 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(entries: Vec<(Match, Arc<Route>)>) -> Self {
+    pub(crate) fn new(mut entries: Vec<(Match, Arc<Route>)>) -> Self {
+        for (matches, _) in &mut entries {
+            // Else one that is written as callers send it would never meet what it is matched on.
+            if let PathMatch::Exact(path) | PathMatch::Prefix(path) = &mut matches.path {
+                *path = normalised(path).into_owned();
+            }
+        }
         Self { entries }
     }
 
-    /// The route of a request; `host` without its port, `path` without its query.
+    /// The route of a request; `host` without its port, `path` as it was sent, without its query.
     pub(crate) fn route(
         &self,
         method: &Method,
@@ -29,9 +35,10 @@ impl Router {
         path: &str,
         headers: &HeaderMap,
     ) -> Option<&Arc<Route>> {
+        let path = normalised(path);
         self.entries
             .iter()
-            .find(|(matches, _)| takes(matches, method, host, path, headers))
+            .find(|(matches, _)| takes(matches, method, host, &path, headers))
             .map(|(_, route)| route)
     }
 }

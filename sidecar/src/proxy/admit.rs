@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock,
     plan::{Rate, Route},
-    reason::Reason,
+    reason::{Reason, Stage},
 };
 
 /// Asks the rate limits of the route; all are debited or none.
@@ -33,7 +33,14 @@ pub(super) fn rate(
     for (place, rate) in route.rates.iter().enumerate() {
         let values = keys::values(exchange, &rate.settings.per, request);
         match rate.limiter.check_values(values, clock::now()) {
-            Ok(debit) => exchange.charged.push(Charged { rate: place, debit }),
+            Ok(debit) => {
+                let charged = Charged { rate: place, debit };
+                match rate.settings.mode {
+                    // What refuses nothing is not told to callers either; its tokens come back all the same.
+                    Mode::Shadow => exchange.charged_in_shadow.push(charged),
+                    _ => exchange.charged.push(charged),
+                }
+            }
             Err(_) if rate.settings.mode == Mode::Shadow => {
                 exchange.worker.page().shadow(route.index, Reason::RateLimited);
             }
@@ -80,12 +87,16 @@ pub(super) fn stream(exchange: &mut Exchange, route: &Route) -> Result<(), Refus
         Reason::StreamLimit,
         format!("{open} streams are open on this route, which is its limit"),
     )
-    .policy(&route.name)
     .input("limit", open)
     .would_pass(format!("limits.streams above {open}, or once a stream has ended")))
 }
 
 /// Takes a permit, or waits for one in the queue.
+///
+/// In shadow nobody waits, so those above the limit are taken for the queue: one more than both hold is
+/// what enforcing would have refused. This is the least of it: that a wait may last longer than
+/// `queue.timeout`, or than the deadline, is not seen. Requests that would have waited are at the
+/// service instead, where they may end sooner or later than their turn would have come.
 pub(super) async fn permit(
     exchange: &mut Exchange,
     route: &Route,
@@ -97,7 +108,11 @@ pub(super) async fn permit(
         Mode::Enforce | Mode::Shadow if concurrency.in_flight.try_acquire() => {}
         Mode::Shadow => {
             concurrency.in_flight.force_acquire();
-            exchange.worker.page().shadow(route.index, Reason::Overloaded);
+            let held =
+                concurrency.in_flight.limit().saturating_add(concurrency.settings.queue.length);
+            if concurrency.in_flight.in_flight() > held {
+                exchange.worker.page().shadow(route.index, Reason::Overloaded);
+            }
         }
         Mode::Enforce => wait(exchange, route, session).await?,
     }
@@ -128,7 +143,7 @@ async fn wait(exchange: &Exchange, route: &Route, session: &mut ServerSession) -
         }
         () = client::left(session) => Err(Stop::Gone(Reason::ClientCancel)),
         () = tokio::time::sleep_until(clock::instant(until)) => {
-            Err(Stop::Refused(if until < queue_ends { deadline_in_queue(route) } else { queue_timeout(route) }))
+            Err(Stop::Refused(if until < queue_ends { deadline_in_queue(exchange, route) } else { queue_timeout(route) }))
         }
     }
 }
@@ -238,10 +253,12 @@ fn queue_timeout(route: &Route) -> Refusal {
         .would_pass(format!("a queue timeout above {timeout}, or a higher limit"))
 }
 
-fn deadline_in_queue(route: &Route) -> Refusal {
+fn deadline_in_queue(exchange: &Exchange, route: &Route) -> Refusal {
     Refusal::new(Reason::Deadline, "the deadline passed while the request waited for a permit")
+        .at(Stage::Admit)
         .policy(&route.concurrency.settings.name)
         .input("waiting", route.concurrency.in_flight.waiting())
+        .input("timeout_seconds", exchange.deadline.at.since(exchange.started).as_secs_f64())
         .would_pass("a longer deadline, or a higher concurrency limit".to_owned())
 }
 

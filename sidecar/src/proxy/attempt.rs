@@ -19,7 +19,12 @@ use super::{
     refuse::Refusal,
     way::Stop,
 };
-use crate::{clock, plan::Route, reason::Reason, upstream::Endpoint};
+use crate::{
+    clock,
+    plan::Route,
+    reason::{Reason, Stage},
+    upstream::Endpoint,
+};
 
 /// Tries at stale pooled connections before the failure is believed.
 const STALE_MAX: u32 = 3;
@@ -58,8 +63,46 @@ pub(super) async fn forward(
             {
                 stale += 1;
             }
+            Err(stop) => return Err(told_of_time(exchange, route, &endpoint, stop)),
             ended => return ended,
         }
+    }
+}
+
+/// Adds to what ended at the upstream where that was, and what a time that ran out is held against.
+fn told_of_time(exchange: &Exchange, route: &Route, endpoint: &Endpoint, stop: Stop) -> Stop {
+    let told = |refusal: Refusal| {
+        let refusal = refusal.at(Stage::Try).input("endpoint", &endpoint.name);
+        let timeout = &route.timeout;
+        let whole = exchange.deadline.at.since(exchange.started);
+        let (limit, would_pass) = match refusal.reason {
+            Reason::UpstreamFirstByteTimeout => {
+                (timeout.first_byte, "a higher timeout.first_byte, or a faster upstream")
+            }
+            Reason::UpstreamIdleTimeout => {
+                (timeout.idle, "a higher timeout.idle, or an upstream that does not pause")
+            }
+            Reason::UpstreamTotalTimeout => (whole, "a higher timeout.total, or a faster upstream"),
+            Reason::RequestTimeout => {
+                (timeout.request_body, "a higher timeout.request_body, or a faster client")
+            }
+            Reason::Deadline if exchange.deadline.callers => {
+                (whole, "a longer deadline of the caller, or a faster upstream")
+            }
+            Reason::Deadline => (whole, "a higher timeout.total, or a faster client"),
+            _ => return refusal,
+        };
+        let now = clock::now();
+        refusal
+            .input("timeout_seconds", limit.as_secs_f64())
+            .input("elapsed_seconds", now.since(exchange.started).as_secs_f64())
+            .input("at_upstream_seconds", now.since(exchange.forwarded_at).as_secs_f64())
+            .would_pass(would_pass.to_owned())
+    };
+    match stop {
+        Stop::Refused(refusal) => Stop::Refused(told(refusal)),
+        Stop::Upstream(refusal) => Stop::Upstream(told(refusal)),
+        Stop::Gone(reason) => Stop::Gone(reason),
     }
 }
 
@@ -109,7 +152,7 @@ fn pick(exchange: &mut Exchange, route: &Route) -> Result<Arc<Endpoint>, Stop> {
                     upstream.name
                 );
                 Refusal::new(Reason::NoEndpoint, detail)
-                    .policy(&upstream.name)
+                    .input("upstream", &upstream.name)
                     .retry_after(upstream.dns_refresh)
             };
             return Err(Stop::Refused(last.unwrap_or_else(none)));
@@ -134,14 +177,26 @@ async fn connect(
     let now = clock::now();
     let until = (now + route.timeout.connect).min(exchange.deadline.at);
     // Where the upstream is, is for `/explain` and not for its callers.
-    let refusal =
-        |reason, detail: String| Refusal::new(reason, detail).input("endpoint", &endpoint.name);
+    let refusal = |reason, detail: String| {
+        Refusal::new(reason, detail).at(Stage::Try).input("endpoint", &endpoint.name)
+    };
     let timed_out = || {
-        let detail = format!("no connection to the upstream within {:?}", until.since(now));
-        if exchange.deadline.callers && until == exchange.deadline.at {
-            return Stop::Refused(refusal(Reason::Deadline, detail));
+        let limit = until.since(now);
+        let detail = format!("no connection to the upstream within {limit:?}");
+        let refusal = |reason, whose| {
+            refusal(reason, detail)
+                .input("timeout_seconds", limit.as_secs_f64())
+                .input("elapsed_seconds", clock::now().since(exchange.started).as_secs_f64())
+                .would_pass(format!("{whose}, or an upstream that takes connections"))
+        };
+        if until < exchange.deadline.at {
+            let whose = "a higher timeout.connect";
+            return Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, whose));
         }
-        Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, detail))
+        if exchange.deadline.callers {
+            return Stop::Refused(refusal(Reason::Deadline, "a longer deadline of the caller"));
+        }
+        Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, "a higher timeout.total"))
     };
     match clock::by(until, connections.get(endpoint)).await {
         None => Err(timed_out()),
@@ -149,7 +204,10 @@ async fn connect(
         Some(Err(error)) => {
             let failed =
                 refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
-            Err(Stop::Upstream(failed.input("error", error.root_cause())))
+            Err(Stop::Upstream(
+                // All of it: what is at the root of a failed handshake may be no more than an address.
+                failed.input("error", error),
+            ))
         }
         Some(Ok(connected)) => Ok(connected),
     }
@@ -162,7 +220,7 @@ fn check_length(route: &Route, request: &RequestHeader) -> Result<(), Stop> {
     let limit = route.limits.body.get();
     match length {
         Some(length) if length > limit && !route.stream => {
-            Err(Stop::Refused(body_too_large(limit).input("content_length", length)))
+            Err(Stop::Refused(body_too_large(limit).at(Stage::Try).input("content_length", length)))
         }
         _ => Ok(()),
     }

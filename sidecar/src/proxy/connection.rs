@@ -79,7 +79,9 @@ async fn sniff(client: &mut ClientStream, first: &mut BytesMut) -> Option<Protoc
 
 fn refusal(fault: Fault) -> Refusal {
     match fault {
-        Fault::BadRequest(what) => Refusal::new(Reason::BadRequest, what),
+        Fault::BadRequest(what) => {
+            Refusal::new(Reason::BadRequest, format!("the request has {what}"))
+        }
         Fault::UriTooLong => {
             Refusal::new(Reason::UriTooLong, "the request target is above limits.uri_bytes")
         }

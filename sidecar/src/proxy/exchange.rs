@@ -43,7 +43,10 @@ pub(super) struct Exchange {
     pub(super) forwarded_at: Time,
     /// When the response header arrived from the upstream.
     pub(super) header_at: Option<Time>,
+    /// What answers tell of.
     pub(super) charged: Vec<Charged>,
+    /// Debits on rate limits that only count what they would refuse.
+    pub(super) charged_in_shadow: Vec<Charged>,
     tickets: Vec<(Arc<Breaker>, Ticket)>,
     permit: bool,
     stream: bool,
@@ -103,6 +106,7 @@ impl Exchange {
             forwarded_at: started,
             header_at: None,
             charged: Vec::new(),
+            charged_in_shadow: Vec::new(),
             tickets: Vec::new(),
             permit: false,
             stream: false,
@@ -178,6 +182,22 @@ impl Exchange {
         }
     }
 
+    /// Logs how it ended, where that is not known already from others that ended so.
+    #[cold]
+    fn complain(&self, row: usize, reason: Reason) {
+        let due = self.worker.shared.complaints.due(row, reason, clock::now());
+        let Some(suppressed) = due else { return };
+        tracing::warn!(
+            listener = self.listener.name,
+            route = self.route.as_ref().map_or("", |route| route.name.as_str()),
+            reason = reason.word(),
+            class = reason.class().word(),
+            status = self.status,
+            suppressed,
+            "a request did not go well"
+        );
+    }
+
     /// Hands the permit to the next in the queue.
     fn release_permit(&mut self) {
         if !std::mem::take(&mut self.permit) {
@@ -195,7 +215,7 @@ impl Exchange {
         }
         let Some(route) = &self.route else { return };
         let now = clock::now();
-        for charged in self.charged.drain(..) {
+        for charged in self.charged.drain(..).chain(self.charged_in_shadow.drain(..)) {
             let rate = &route.rates[charged.rate];
             if !rate.settings.charge_on_reject {
                 rate.limiter.refund(&charged.debit, now);
@@ -222,12 +242,10 @@ impl Drop for Exchange {
         let unsaid = if std::thread::panicking() { Reason::Internal } else { Reason::ClientCancel };
         let route = self.route.as_ref().map_or(self.listener.unrouted, |route| route.index);
         let took = (!self.streamed).then(|| clock::now().since(self.started));
-        self.worker.page().end(
-            self.listener.index,
-            route,
-            self.reason.unwrap_or(unsaid),
-            self.status,
-            took,
-        );
+        let reason = self.reason.unwrap_or(unsaid);
+        self.worker.page().end(self.listener.index, route, reason, self.status, took);
+        if reason != Reason::Ok {
+            self.complain(route, reason);
+        }
     }
 }

@@ -146,14 +146,27 @@ pub(super) fn response(response: &mut ResponseHeader, request: &RequestHeader, b
         return;
     }
     response.set_version(Version::HTTP_11);
+    // RFC 9110, section 8.6, and RFC 9112, section 6.1: a 204 has neither.
+    let unframed = response.status == StatusCode::NO_CONTENT;
+    if unframed {
+        response.remove_header(&header::CONTENT_LENGTH);
+    }
     let framed = response.headers.contains_key(header::CONTENT_LENGTH);
     // A HEAD is answered with the fields that a GET would have had.
-    let framing = chunked || (!framed && !bodiless);
+    let framing = !unframed && (chunked || (!framed && !bodiless));
     if framing && request.version == Version::HTTP_11 {
         put(response, header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     // Values of fields that exist are valid; the answer goes out without `Via` were this one not.
     response.append_header(header::VIA, via).unwrap_or_default();
+}
+
+/// Whether an upstream's answer has no transfer coding but `chunked`, once: any other would have to be
+/// undone, since it ends here and the client would take what it coded for the answer.
+pub(super) fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = tokens(headers, &header::TRANSFER_ENCODING);
+    codings.next().is_none_or(|first| first.eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 /// The code that a gRPC upstream ends with, in a header block or in trailers.
@@ -311,6 +324,32 @@ mod tests {
         check(Version::HTTP_11, &[], false, Some("chunked"));
         check(Version::HTTP_11, &[], true, None);
         check(Version::HTTP_10, &[("transfer-encoding", "chunked")], false, None);
+    }
+
+    #[test]
+    fn a_204_is_sent_without_any_framing() {
+        for (name, value) in [("content-length", "3"), ("transfer-encoding", "chunked")] {
+            let mut head = ResponseHeader::build(204, None).unwrap();
+            head.append_header(name, value).unwrap();
+            response(&mut head, &get(&[]), true);
+            assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["via"], "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_chunked_or_not_and_nothing_else() {
+        for (fields, expected) in [
+            (&[][..], true),
+            (&[("transfer-encoding", "chunked")], true),
+            (&[("transfer-encoding", "Chunked ")], true),
+            (&[("transfer-encoding", "gzip, chunked")], false),
+            (&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")], false),
+            (&[("transfer-encoding", "chunked, chunked")], false),
+            (&[("transfer-encoding", "identity")], false),
+            (&[("transfer-encoding", "")], false),
+        ] {
+            assert_eq!(is_plainly_coded(&get(fields).headers), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -15,7 +15,11 @@ use pingora::{
 use serde::Serialize;
 
 use super::{client, exchange::Exchange};
-use crate::{clock, observe::explain::Refused, reason::Reason};
+use crate::{
+    clock,
+    observe::explain::Refused,
+    reason::{Reason, Stage},
+};
 
 /// A verdict with advice.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Refusal {
 struct Advice {
     detail: String,
     policy: String,
+    /// Where the reason does not tell it.
+    stage: Option<Stage>,
     retry_after: Option<Duration>,
     rate: Option<(HeaderValue, HeaderValue)>,
     inputs: Vec<(&'static str, String)>,
@@ -43,6 +49,12 @@ impl Refusal {
     /// Names the policy as the configuration does.
     pub(super) fn policy(mut self, name: &str) -> Self {
         name.clone_into(&mut self.advice.policy);
+        self
+    }
+
+    /// Where on its way the request was refused.
+    pub(super) fn at(mut self, stage: Stage) -> Self {
+        self.advice.stage = Some(stage);
         self
     }
 
@@ -261,6 +273,7 @@ fn refused(
         route: exchange.route.as_ref().map_or_else(String::new, |route| route.name.clone()),
         policy: refusal.advice.policy.clone(),
         reason: refusal.reason,
+        stage: refusal.advice.stage.unwrap_or_else(|| refusal.reason.usual_stage()),
         status,
         method: request.map_or_else(String::new, |request| cut(request.method.as_str(), 32)),
         path: request.map_or_else(String::new, |request| cut(request.uri.path(), 256)),

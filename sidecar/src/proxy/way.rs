@@ -92,7 +92,7 @@ async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result
     if clock::now() >= exchange.deadline.at {
         let spent =
             Refusal::new(Reason::Deadline, "the deadline was spent before the request arrived");
-        return Err(Stop::Refused(spent.policy(&route.name)));
+        return Err(Stop::Refused(spent));
     }
     admit::rate(exchange, &route, session.req_header()).map_err(Stop::Refused)?;
     admit::breaker(exchange, &route).map_err(Stop::Refused)?;

@@ -191,6 +191,16 @@ fn what_is_idle_ends_at_once_and_what_is_stuck_at_the_deadline() {
 }
 
 #[test]
+fn a_hangup_is_told_and_costs_nothing() {
+    let (weir, _backend) = start("", "");
+    for _ in 0..2 {
+        weir.signal("HUP");
+        weir.wait_for_log("SIGHUP is ignored");
+        assert_eq!(get(weir.address(), "/"), 200);
+    }
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let (weir, backend) = start("", "shutdown: { drain_delay: 50s, deadline: 100s }");
     let address = weir.address();

@@ -10,6 +10,7 @@ mod clinic;
 mod concurrency;
 mod curl;
 mod endpoints;
+mod explained;
 mod forwarding;
 mod grpc;
 mod http1;

@@ -106,6 +106,10 @@ impl Pump<'_> {
             let detail = "the upstream switched protocols unasked".to_owned();
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
+        if !forward::is_plainly_coded(&header.headers) {
+            let detail = "the upstream's answer has a transfer coding other than chunked";
+            return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
+        }
         self.exchange.header_at = Some(self.upstream_at);
         self.exchange.streamed = upgraded || self.route.stream;
         self.exchange.ends(judge(&header));

@@ -90,40 +90,33 @@ impl Pump<'_> {
 
     pub(super) fn overdue(&self, due: Due) -> Stop {
         let timeout = &self.route.timeout;
-        let late = |reason, what: &str, limit: Duration| {
-            Refusal::new(reason, format!("{what} within {limit:?}"))
-                .input("limit_seconds", limit.as_secs_f64())
-                .would_pass(format!("a longer time than {limit:?}, if the work needs it"))
-        };
-        let (refusal, is_upstreams) = match due {
+        let (reason, what, limit): (_, _, Duration) = match due {
             Due::Write => return Stop::Gone(Reason::ClientSlow),
             // It is the client that does not take its answer.
             Due::Total if !self.to_client.is_clear() => return Stop::Gone(Reason::ClientSlow),
             Due::Total if self.exchange.deadline.callers => {
                 let detail = "the deadline that the caller set has passed";
-                let refusal = Refusal::new(Reason::Deadline, detail);
-                (refusal.would_pass("a longer deadline".to_owned()), false)
+                return Stop::Refused(
+                    Refusal::new(Reason::Deadline, detail)
+                        .would_pass("a longer deadline".to_owned()),
+                );
             }
             Due::Total if self.upload == Upload::Open && self.to_upstream.is_clear() => {
-                (late(Reason::Deadline, "the request was not complete", timeout.total), false)
+                let detail = format!("the request was not complete within {:?}", timeout.total);
+                return Stop::Refused(Refusal::new(Reason::Deadline, detail));
             }
             Due::RequestBody => {
-                let what = "no piece of the body came";
-                (late(Reason::RequestTimeout, what, timeout.request_body), false)
+                let detail = format!("no piece of the body came within {:?}", timeout.request_body);
+                return Stop::Refused(Refusal::new(Reason::RequestTimeout, detail));
             }
             Due::Total => {
-                let what = "the answer was not complete";
-                (late(Reason::UpstreamTotalTimeout, what, timeout.total), true)
+                (Reason::UpstreamTotalTimeout, "the answer was not complete", timeout.total)
             }
             Due::FirstByte => {
-                let what = "no response header";
-                (late(Reason::UpstreamFirstByteTimeout, what, timeout.first_byte), true)
+                (Reason::UpstreamFirstByteTimeout, "no response header", timeout.first_byte)
             }
-            Due::Idle => (late(Reason::UpstreamIdleTimeout, "silence", timeout.idle), true),
+            Due::Idle => (Reason::UpstreamIdleTimeout, "silence", timeout.idle),
         };
-        let elapsed = clock::now().since(self.exchange.started).as_secs_f64();
-        let refusal =
-            refusal.input("elapsed_seconds", elapsed).input("uploaded_bytes", self.uploaded);
-        if is_upstreams { Stop::Upstream(refusal) } else { Stop::Refused(refusal) }
+        Stop::Upstream(Refusal::new(reason, format!("{what} within {limit:?}")))
     }
 }

@@ -28,6 +28,17 @@ fn failures_open_it_and_probes_close_it() {
 }
 
 #[test]
+fn the_log_tells_each_change() {
+    let (_clinic, weir) =
+        behind("breaker: { consecutive: 1, open_for: 2s, open_max: 2s, probes: 1 }");
+    assert_eq!(status(&weir, 500).0, 500);
+    weir.wait_for_log("was=\"closed\" state=\"open\" requests=1 failures=1");
+    weir.wait_for_log("was=\"open\" state=\"half_open\"");
+    assert_eq!(status(&weir, 200).0, 200);
+    weir.wait_for_log("was=\"half_open\" state=\"closed\"");
+}
+
+#[test]
 fn an_open_one_says_when_to_come_back_and_spares_the_service() {
     let (_clinic, weir) = behind("breaker: { consecutive: 2, open_for: 1h, open_max: 1h }");
     for _ in 0..2 {
@@ -41,6 +52,7 @@ fn an_open_one_says_when_to_come_back_and_spares_the_service() {
     }
     assert!(state(&weir, "open"));
     assert_eq!(weir.metric("weir_requests_total", &["class=\"forwarded\""]), 2.0);
+    weir.wait_for_log("reason=\"breaker_open\" class=\"rejected\" status=503 suppressed=0");
 }
 
 #[test]

@@ -95,10 +95,13 @@ fn one_that_leaves_the_queue_makes_room() {
 }
 
 #[test]
-fn shadow_passes_and_counts() {
+fn shadow_passes_and_counts_what_the_queue_would_not_have_held() {
     let service = Service::listen();
-    let weir = before(&service.address.to_string(), "concurrency: { limit: 1, mode: shadow }");
-    let all = [(); 3].map(|()| {
+    let weir = before(
+        &service.address.to_string(),
+        "concurrency: { limit: 1, queue: { length: 1 }, mode: shadow }",
+    );
+    let all = [(); 4].map(|()| {
         let client = ask(&weir);
         let mut upstream = service.accept();
         upstream.head();

@@ -104,6 +104,52 @@ fn an_absolute_target_names_the_host_and_reaches_the_service_as_a_path() {
 }
 
 #[test]
+fn a_204_loses_its_framing_and_the_connection_goes_on() {
+    for framing in ["content-length: 3", "content-length: 0", "transfer-encoding: chunked"] {
+        let service = Service::listen();
+        let weir = before(&service.address.to_string(), "");
+        let mut client = Wire::connect(weir.address());
+        for _ in 0..2 {
+            client.say(GET);
+            let mut upstream = service.accept();
+            upstream.head();
+            upstream
+                .say(format!("HTTP/1.1 204 No Content\r\n{framing}\r\nconnection: close\r\n\r\n"));
+            let answer = client.head();
+            assert_eq!(answer.status(), 204);
+            assert_eq!(answer.field("content-length"), None, "{framing}");
+            assert_eq!(answer.field("transfer-encoding"), None, "{framing}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_in_another_coding_is_not_taken_for_plain() {
+    for coding in ["gzip, chunked", "gzip", "identity"] {
+        let service = Service::listen();
+        let weir = before(&service.address.to_string(), "");
+        let mut client = Wire::connect(weir.address());
+        client.say(GET);
+        let mut upstream = service.accept();
+        upstream.head();
+        upstream.say(format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: {coding}\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+        ));
+        assert_eq!(client.message().verdict(), (502, "upstream_protocol".to_owned()), "{coding}");
+    }
+}
+
+#[test]
+fn a_bad_request_is_told_in_a_sentence() {
+    let (_clinic, weir) = behind("");
+    let mut client = Wire::connect(weir.address());
+    client.say("GET / HTTP/1.1\r\n\r\n");
+    let answer = client.message();
+    assert_eq!(answer.verdict(), (400, "bad_request".to_owned()));
+    assert_eq!(answer.json()["detail"], "the request has no Host");
+}
+
+#[test]
 fn options_of_the_whole_server_stays_so() {
     let service = Service::listen();
     let weir = before(&service.address.to_string(), "");

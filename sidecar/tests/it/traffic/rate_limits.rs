@@ -135,10 +135,32 @@ fn answers_say_what_is_left_and_refusals_when_to_come_back() {
 fn shadow_passes_and_counts() {
     let (_clinic, weir) = behind("rate_limit: { qps: 0.01, burst: 1, mode: shadow }");
     for _ in 0..5 {
-        assert_eq!(ask(&weir, "/healthz", &[]).status(), 200);
+        let answer = ask(&weir, "/healthz", &[]);
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.field("ratelimit"), None, "it holds for nobody");
     }
     assert_eq!(weir.metric("weir_shadow_refusals_total", &["reason=\"rate_limited\""]), 4.0);
     assert_eq!(weir.metric("weir_requests_total", &["reason=\"rate_limited\""]), 0.0);
+}
+
+#[test]
+fn a_token_taken_in_shadow_comes_back_too() {
+    let service = Service::listen();
+    let weir = before(
+        &service.address.to_string(),
+        "rate_limit: { qps: 0.001, burst: 2, mode: shadow }, \
+         concurrency: { limit: 1, queue: { length: 0 } }",
+    );
+    let mut first = Wire::connect(weir.address());
+    first.say("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
+    let mut upstream = service.accept();
+    upstream.head();
+    for _ in 0..3 {
+        assert_eq!(ask(&weir, "/", &[]).verdict(), (503, "overloaded".to_owned()));
+    }
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(first.message().status(), 200);
+    assert_eq!(weir.metric("weir_shadow_refusals_total", &[]), 0.0);
 }
 
 /// With one permit and one request that holds it, the second is refused after its token was taken.

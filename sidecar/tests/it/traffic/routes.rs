@@ -75,6 +75,35 @@ fn the_first_route_that_matches_takes_it() {
     }
 }
 
+/// The policies of a route are not to be gone round by a spelling that the service reads as its path.
+#[test]
+fn another_spelling_of_a_path_finds_the_same_route() {
+    let clinic = Serving::clinic();
+    let weir = weir_with(
+        &clinic,
+        &[
+            ("rate", "path_prefix: /rate/"),
+            ("spaced", "path: /a%20b"),
+            ("regex", "path_regex: \"/studies/.*\""),
+            ("all", "path_prefix: /"),
+        ],
+    );
+    for (path, route) in [
+        ("/rate/x", "rate"),
+        ("/%72ate/x", "rate"),
+        ("//rate/x", "rate"),
+        ("/x/../rate/x", "rate"),
+        ("/x/%2e%2e/rate/x", "rate"),
+        ("/./rate/x", "rate"),
+        ("/rate%2Fx", "rate"),
+        ("/rate/../x", "all"),
+        ("/a%20b", "spaced"),
+        ("/studies/%0a", "regex"),
+    ] {
+        assert_eq!(taken_by(&weir, path, &[]), route, "{path}");
+    }
+}
+
 #[test]
 fn hosts_are_told_apart_with_and_without_a_port() {
     let clinic = Serving::clinic();

@@ -75,7 +75,12 @@ fn only_the_right_name_from_the_right_authority_is_believed() {
             assert_eq!(said, status, "{sni}: {}", answer.text());
             match status {
                 200 => assert_eq!(answer.text(), "hello over TLS\n"),
-                _ => assert_eq!(reason, "upstream_connect"),
+                _ => {
+                    assert_eq!(reason, "upstream_connect");
+                    assert_eq!(answer.json()["detail"], "no connection to the upstream");
+                    let explained = weir.admin_get("/explain?count=1").1;
+                    assert!(explained.contains("certificate"), "{explained}");
+                }
             }
         }
     }
