@@ -3,6 +3,8 @@
 pub(crate) mod matching;
 pub(crate) mod yaml;
 
+use std::fmt;
+
 use regex::Regex;
 
 use crate::{Breaker, Concurrency, RateLimit, RouteLimits, Timeout};
@@ -65,10 +67,29 @@ impl PartialEq for PathMatch {
 }
 
 /// `headers: { x-tenant: acme }`; an empty value takes any request that has the header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HeaderMatch {
     /// In lower case.
     pub name: String,
     /// The exact value, or `None` when it is enough that the header is there.
     pub value: Option<String>,
+    /// As the file has it, when a variable took part: it may be a secret, so this is what names and dumps
+    /// show.
+    pub written: Option<String>,
+}
+
+impl HeaderMatch {
+    /// The value, or the variable that it came from.
+    pub(crate) fn shown(&self) -> Option<&str> {
+        self.written.as_deref().or(self.value.as_deref())
+    }
+}
+
+impl fmt::Debug for HeaderMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeaderMatch")
+            .field("name", &self.name)
+            .field("value", &self.shown())
+            .finish()
+    }
 }

@@ -9,7 +9,7 @@ use crate::{Config, file::FileYaml, variable};
 /// A secret is shown as the variable it was written as, everything else with its value.
 pub fn show(config: &Config) -> String {
     let written = serde_yaml::to_value(FileYaml::of(config)).map(escaped);
-    let written = written.map(|value| with_token(value, config));
+    let written = written.map(|value| with_variables(value, config));
     // A tree of strings, numbers and truth values has no way to fail.
     written.and_then(|value| serde_yaml::to_string(&value)).unwrap_or_default()
 }
@@ -26,10 +26,20 @@ fn escaped(value: Value) -> Value {
     }
 }
 
-/// The token is the one variable that stays one.
-fn with_token(mut value: Value, config: &Config) -> Value {
+/// What may be a secret stays the variable that it was written as.
+fn with_variables(mut value: Value, config: &Config) -> Value {
     if let Some(token) = &config.admin.token {
         value["admin"]["token"] = Value::String(token.written.clone());
+    }
+    for (at, listener) in config.listeners.iter().enumerate() {
+        for (route_at, route) in listener.routes.iter().enumerate() {
+            for header in &route.matches.headers {
+                if let Some(written) = &header.written {
+                    let route = &mut value["listeners"][at]["routes"][route_at];
+                    route["match"]["headers"][&header.name] = Value::String(written.clone());
+                }
+            }
+        }
     }
     value
 }

@@ -111,7 +111,7 @@ prop_compose! {
         methods in vec("[A-Z]{1,8}", 0..3),
         headers in prop::collection::btree_map("[a-z0-9$-]{1,9}", option::of("[!-~]([ -~]{0,9}[!-~])?"), 0..3),
     ) -> Match {
-        let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
+        let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value, written: None }).collect();
         Match { path, host, methods, headers }
     }
 }
@@ -241,6 +241,20 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let schema = serde_json::from_str(&schema()).unwrap();
     jsonschema::draft202012::new(&schema).unwrap()
 });
+
+#[test]
+fn a_header_that_may_be_a_secret_stays_a_variable() {
+    let yaml = "version: 1\nlisteners: [{ address: 127.0.0.1:80, routes: [{ upstream: app, \
+                match: { headers: { x-secret: \"${SECRET}\", x-plain: $$1 } } }] }]\n\
+                upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n";
+    let variables = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
+    let config = load(yaml, "weir.yaml", &variables).unwrap();
+    assert_eq!(config.listeners[0].routes[0].matches.headers[1].value.as_deref(), Some("hunter2"));
+    let shown = show(&config);
+    assert!(shown.contains("x-secret: ${SECRET}"), "{shown}");
+    assert!(!format!("{shown}{config:?}").contains("hunter2"), "{shown}");
+    assert_eq!(load(&shown, "shown", &variables), Ok(config));
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]

@@ -101,7 +101,8 @@ impl MatchYaml {
         let headers = optional(self.headers)?.map_or(Vec::new(), |headers| headers.0);
         let header = |(name, value): (HeaderName, HeaderValue)| HeaderMatch {
             name: name.0,
-            value: (!value.0.is_empty()).then_some(value.0),
+            value: (!value.value.is_empty()).then_some(value.value),
+            written: value.written,
         };
         Some(Match {
             path,
@@ -118,7 +119,9 @@ impl MatchYaml {
         let methods =
             matches.methods.iter().map(|method| At::of(Method(method.clone()))).collect::<Vec<_>>();
         let header = |header: &HeaderMatch| {
-            (HeaderName(header.name.clone()), HeaderValue(header.value.clone().unwrap_or_default()))
+            let (value, written) =
+                (header.value.clone().unwrap_or_default(), header.written.clone());
+            (HeaderName(header.name.clone()), HeaderValue { value, written })
         };
         let headers = matches.headers.iter().map(header).collect::<Vec<_>>();
         let (mut path, mut path_prefix, mut path_regex) = (None, None, None);
@@ -154,7 +157,7 @@ impl Match {
             PathMatch::Regex(regex) => name = name + "~" + Pattern::written(regex),
         }
         for header in &self.headers {
-            name = name + " " + &header.name + "=" + header.value.as_deref().unwrap_or("*");
+            name = name + " " + &header.name + "=" + header.shown().unwrap_or("*");
         }
         // All of it is ASCII, so that any cut is between characters.
         name.truncate(Name::LONGEST);

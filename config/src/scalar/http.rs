@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use schemars::{Schema, json_schema};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Leaf, Text, Wrong};
 
@@ -12,8 +12,12 @@ use super::{Leaf, Text, Wrong};
 pub(crate) struct HeaderName(pub(crate) String);
 
 /// A header's value; may be empty.
-#[derive(Clone, Serialize)]
-pub(crate) struct HeaderValue(pub(crate) String);
+#[derive(Clone)]
+pub(crate) struct HeaderValue {
+    pub(crate) value: String,
+    /// As the file has it, when a variable took part.
+    pub(crate) written: Option<String>,
+}
 
 /// A host without its port, in lower case; `*.` before it takes its subdomains.
 #[derive(Clone, Serialize)]
@@ -63,13 +67,19 @@ impl Leaf for HeaderName {
     }
 }
 
+impl Serialize for HeaderValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.value)
+    }
+}
+
 impl Leaf for HeaderValue {
     const EXPECTED: &'static str = "the value of a header";
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
         let value = text.string()?;
         match value.trim() == value && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            true => Ok(Self(value.to_owned())),
+            true => Ok(Self { value: value.to_owned(), written: text.written.clone() }),
             false => Err(Wrong::new(
                 "is not the value of a header",
                 "write printable ASCII, without spaces at the ends",
