@@ -254,6 +254,11 @@ fn a_header_that_may_be_a_secret_stays_a_variable() {
     assert!(shown.contains("x-secret: ${SECRET}"), "{shown}");
     assert!(!format!("{shown}{config:?}").contains("hunter2"), "{shown}");
     assert_eq!(load(&shown, "shown", &variables), Ok(config));
+
+    // The name that is derived is cut to its longest between characters, whatever the default is.
+    let odd = format!("${{SECRET:-{}}}", "é".repeat(200));
+    let config = load(&yaml.replace("${SECRET}", &odd), "weir.yaml", &variables).unwrap();
+    assert!(config.listeners[0].routes[0].name.is_ascii());
 }
 
 proptest! {

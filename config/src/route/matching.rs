@@ -141,6 +141,11 @@ impl MatchYaml {
     }
 }
 
+/// A variable's default may hold what no header and no name may.
+fn is_plain(text: &&str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 impl Match {
     /// `ingress:/partner/`; methods, host and headers appear where they are matched on.
     ///
@@ -157,7 +162,7 @@ impl Match {
             PathMatch::Regex(regex) => name = name + "~" + Pattern::written(regex),
         }
         for header in &self.headers {
-            name = name + " " + &header.name + "=" + header.shown().unwrap_or("*");
+            name = name + " " + &header.name + "=" + header.shown().filter(is_plain).unwrap_or("*");
         }
         // All of it is ASCII, so that any cut is between characters.
         name.truncate(Name::LONGEST);

@@ -14,7 +14,7 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     os::fd::AsRawFd,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
@@ -107,14 +107,18 @@ impl ClientStream {
     /// Waits until the client has left, and sends meanwhile. One that has closed its sending half has
     /// left, as everywhere in this trade; what it sent before may still be unread.
     pub(super) async fn left(&self) {
-        let mut closed = pin!(self.socket.closed());
+        let mut closed = None;
         poll_fn(|cx| {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            match poll_send(&self.socket, &mut taken, &self.backlog, cx) {
-                Poll::Ready(Err(_)) => Poll::Ready(()),
-                // What is pending now is sent when the socket wakes this task.
-                _ => closed.as_mut().poll(cx),
+            // What is pending now is sent when the socket wakes this task.
+            if let Poll::Ready(Err(_)) = poll_send(&self.socket, &mut taken, &self.backlog, cx) {
+                return Poll::Ready(());
             }
+            // Mostly there is nothing to read and no end, which costs less to wait for than the end alone.
+            if closed.is_none() {
+                ready!(self.socket.poll_read_ready(cx));
+            }
+            closed.get_or_insert_with(|| Box::pin(self.socket.closed())).as_mut().poll(cx)
         })
         .await;
     }
@@ -173,6 +177,15 @@ impl Socket {
                 Self::Unix(socket) => socket.poll_write_ready(cx),
             })?;
         }
+    }
+
+    /// Ready when there is something to read, or an end.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+        }
+        .map(|_| ())
     }
 
     /// Waits until the other side sends no more, whatever there still is to read.
