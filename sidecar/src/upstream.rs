@@ -25,6 +25,9 @@ use weir_policy::Balancer;
 
 /// How many streams may share a connection of an h2 upstream; the peer's own setting still holds.
 const H2_STREAMS_PER_CONNECTION: usize = 1_000;
+/// What of an answer may come before its client takes it. The connection has room for as much of every
+/// stream, so that a client that does not read holds up its own stream and no other.
+const H2_STREAM_WINDOW: u32 = 64 * 1024;
 
 /// A service with its endpoints.
 #[derive(Debug)]
@@ -149,6 +152,9 @@ impl Upstream {
             Protocol::H2 => peer.options.set_http_version(2, 2),
         }
         peer.options.max_h2_streams = H2_STREAMS_PER_CONNECTION;
+        peer.options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
+        peer.options.h2_connection_window_size =
+            Some(H2_STREAM_WINDOW * H2_STREAMS_PER_CONNECTION as u32);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: AtomicU32::new(0) }
     }

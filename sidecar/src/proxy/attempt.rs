@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::Method;
 use pingora::{ErrorType::ConnectTimedout, http::RequestHeader, protocols::http::ServerSession};
+use weir_config::Protocol;
 use weir_policy::Breaker;
 
 use super::{
@@ -41,6 +42,8 @@ pub(super) async fn forward(
     let endpoint = pick(exchange, route)?;
     exchange.at_endpoint(Arc::clone(&endpoint));
     let connections = Arc::clone(&exchange.worker.connections[route.upstream.index]);
+    // A stream that an h2 upstream resets says nothing of the connection: it is an answer of its kind.
+    let is_h1 = route.upstream.protocol == Protocol::H1;
     let mut stale = 0;
     loop {
         let header =
@@ -59,7 +62,7 @@ pub(super) async fn forward(
         let untouched = exchange.header_at.is_none() && session.response_written().is_none();
         match ended {
             Err(Stop::Upstream(Refusal { reason: Reason::UpstreamReset, .. }))
-                if reused && repeatable && untouched && stale < STALE_MAX =>
+                if reused && is_h1 && repeatable && untouched && stale < STALE_MAX =>
             {
                 stale += 1;
             }

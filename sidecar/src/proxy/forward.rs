@@ -55,6 +55,7 @@ pub(super) fn request(
     let (uri, version) = match protocol {
         Protocol::H1 => {
             frame_h1(from, has_body, &mut headers);
+            join_cookies(&mut headers);
             headers.insert(header::HOST, authority);
             (Uri::from(path), Version::HTTP_11)
         }
@@ -83,6 +84,20 @@ fn frame_h1(from: &RequestHeader, has_body: bool, headers: &mut HeaderMap) {
     }
     if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
         headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// h2 clients send each cookie in a line of its own; h1 has one line (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for line in [second].into_iter().chain(lines) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
+        headers.insert(header::COOKIE, joined);
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{fmt::Display, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::{
     http::{RequestHeader, ResponseHeader},
     protocols::http::ServerSession,
@@ -135,7 +135,10 @@ async fn write(
     body: Bytes,
 ) -> pingora::Result<()> {
     match session {
-        ServerSession::H2(session) if body.is_empty() => {
+        // Pingora leaves the body of an answer to HEAD out over h1 alone.
+        ServerSession::H2(session)
+            if body.is_empty() || session.req_header().method == Method::HEAD =>
+        {
             session.write_response_header(Box::new(response), true)
         }
         session => {

@@ -147,7 +147,10 @@ async fn answer_or_cut(
     mut session: ServerSession,
     refusal: Refusal,
 ) -> After {
-    let begun = session.response_written().is_some_and(|header| !header.status.is_informational());
+    // After a 101 every byte is the protocol's that was switched to.
+    let begun = session
+        .response_written()
+        .is_some_and(|header| !header.status.is_informational() || header.status == 101);
     if begun {
         cut(session).await;
         return After::Close;

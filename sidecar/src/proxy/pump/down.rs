@@ -1,7 +1,7 @@
 //! The answer, on its way to the client.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 use pingora::{
     http::ResponseHeader,
     protocols::http::{HttpTask, ServerSession},
@@ -102,7 +102,7 @@ impl Pump<'_> {
 
     async fn header(&mut self, mut header: Box<ResponseHeader>, end: bool) -> Result<(), Stop> {
         let upgraded = header.status == StatusCode::SWITCHING_PROTOCOLS;
-        if upgraded && !self.upgrades() {
+        if upgraded && !(self.upgrades() && header.version == Version::HTTP_11) {
             let detail = "the upstream switched protocols unasked".to_owned();
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
