@@ -25,9 +25,9 @@ use weir_policy::Balancer;
 
 /// How many streams may share a connection of an h2 upstream; the peer's own setting still holds.
 const H2_STREAMS_PER_CONNECTION: usize = 1_000;
-/// What of an answer may come before its client takes it. The connection has room for as much of every
-/// stream, so that a client that does not read holds up its own stream and no other.
-const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// Room for the whole window (Pingora's, 8 MiB) of many streams at once, so that a client that does not
+/// read its answer holds up its own stream and no other.
+const H2_CONNECTION_WINDOW: u32 = 1 << 30;
 
 /// A service with its endpoints.
 #[derive(Debug)]
@@ -152,9 +152,7 @@ impl Upstream {
             Protocol::H2 => peer.options.set_http_version(2, 2),
         }
         peer.options.max_h2_streams = H2_STREAMS_PER_CONNECTION;
-        peer.options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
-        peer.options.h2_connection_window_size =
-            Some(H2_STREAM_WINDOW * H2_STREAMS_PER_CONNECTION as u32);
+        peer.options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: AtomicU32::new(0) }
     }
