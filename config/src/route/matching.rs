@@ -8,7 +8,7 @@ use crate::{
 };
 
 section! {
-    /// Which requests a route takes; at most one of the three kinds of path.
+    /// Which requests a route takes; at most one of the three kinds of path. A request's path is compared with its percent signs decoded, slashes merged and dot segments resolved.
     struct MatchYaml {
         /// This path and no other.
         path: Option<At<UrlPath>>,
