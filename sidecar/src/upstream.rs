@@ -25,9 +25,11 @@ use weir_policy::Balancer;
 
 /// How many streams may share a connection of an h2 upstream; the peer's own setting still holds.
 const H2_STREAMS_PER_CONNECTION: usize = 1_000;
-/// Room for the whole window (Pingora's, 8 MiB) of many streams at once, so that a client that does not
-/// read its answer holds up its own stream and no other.
-const H2_CONNECTION_WINDOW: u32 = 1 << 30;
+/// What is held of an answer that its client does not take.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+/// Room for the window of every stream at once, so that a client that does not read its answer holds up
+/// its own stream and no other.
+const H2_CONNECTION_WINDOW: u32 = H2_STREAMS_PER_CONNECTION as u32 * H2_STREAM_WINDOW;
 
 /// A service with its endpoints.
 #[derive(Debug)]
@@ -153,6 +155,7 @@ impl Upstream {
         }
         peer.options.max_h2_streams = H2_STREAMS_PER_CONNECTION;
         peer.options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
+        peer.options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: AtomicU32::new(0) }
     }

@@ -92,6 +92,8 @@ impl Backend {
         let serving = RUNTIME.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
+                // Window updates are small, and others wait for them.
+                socket.set_nodelay(true).expect("a socket that is open");
                 counted.connections.fetch_add(1, Relaxed);
                 let seen = Arc::clone(&counted);
                 // How a connection ended is the other side's to judge.

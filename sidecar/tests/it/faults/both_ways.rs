@@ -1,15 +1,15 @@
 //! A request and its answer flow at the same time, and neither waits for the other.
 
-use std::time::Duration;
+use std::{mem, thread, time::Duration};
 
 use super::{
     RUNTIME, Speaks,
     backend::{Backend, Step},
-    client::{Ask, Upload},
+    client::{Ask, Upload, h2},
     deadlines::TOTAL,
     ended, settled,
 };
-use crate::weir::Weir;
+use crate::weir::{Weir, until};
 
 /// More than the sockets and windows on the way can hold.
 const BIG: usize = 32 << 20;
@@ -17,6 +17,7 @@ const BIG: usize = 32 << 20;
 fn script(path: &str) -> Vec<Step> {
     match path {
         "/both" => vec![Step::Head(200, BIG), Step::Both(BIG)],
+        "/none" => vec![Step::Head(200, 0)],
         _ => vec![Step::Read],
     }
 }
@@ -66,5 +67,34 @@ fn an_upload_without_end_and_without_a_pause_ends_at_the_total() {
         settled(&weir, &[&backend]);
         // Whether the upstream was behind in that moment is chance.
         assert_eq!(ended(&weir, "deadline") + ended(&weir, "upstream_total_timeout"), 2);
+    }
+}
+
+/// An answer that its client does not take is held in windows and sockets, not in the sidecar.
+#[test]
+fn clients_that_do_not_read_cost_a_window_each() {
+    const CLIENTS: usize = 40;
+    for upstream in Speaks::BOTH {
+        let (weir, _backend) = before(upstream, "concurrency: { limit: 100 }");
+        assert_eq!(RUNTIME.block_on(Ask::get("/none").of(weir.address(), Speaks::H2)).status, 200);
+        let before = weir.memory("VmRSS");
+        let (_clients, _answers): (Vec<_>, Vec<_>) = RUNTIME.block_on(async {
+            let mut asked = Vec::new();
+            for _ in 0..CLIENTS {
+                let mut client = h2::Client::connect(weir.address()).await.unwrap();
+                let answer = client.send_head(&Ask::post("/both", Upload::Bytes(1))).await.unwrap();
+                asked.push((client, answer));
+            }
+            asked.into_iter().unzip()
+        });
+        until("all are answered", || weir.metric("weir_requests_in_flight", &[]) == CLIENTS as f64);
+        let mut peak = 0;
+        until("nothing moves", || {
+            thread::sleep(Duration::from_millis(200));
+            let now = weir.memory("VmHWM");
+            mem::replace(&mut peak, now) == now
+        });
+        let each = (peak - before) / CLIENTS as u64;
+        assert!(each < 1 << 20, "{each} bytes for each client before {upstream:?}");
     }
 }

@@ -7,7 +7,6 @@ use super::{
     curl::curl,
     process::{Server, python, tool},
 };
-use crate::weir::Weir;
 
 const LENGTH: usize = 64 << 20;
 /// Far more than windows and socket buffers need, far less than a body.
@@ -27,13 +26,6 @@ fn sha256(file: &Path) -> String {
     String::from_utf8_lossy(&summed.stdout).split(' ').next().unwrap().to_owned()
 }
 
-/// A number of `/proc/PID/status`, in bytes.
-fn memory(weir: &Weir, what: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", weir.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a known line");
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 #[test]
 fn large_bodies_pass_both_ways_and_are_not_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +35,7 @@ fn large_bodies_pass_both_ways_and_are_not_kept() {
     let store = Server::start(python("store.py").arg(folder.path()));
     let weir = before(&store.address(), "limits: { body: 65MiB }, timeout: { total: 60s }");
     assert_eq!(curl(&[weir.url("/small")]).status(), 404);
-    let before = memory(&weir, "VmRSS");
+    let before = weir.memory("VmRSS");
     for client in CLIENTS {
         let put = curl(&[client, "--upload-file", &sent.display().to_string(), &weir.url("/kept")]);
         assert_eq!((put.status(), put.text().trim()), (200, digest.as_str()), "{client} up");
@@ -51,6 +43,6 @@ fn large_bodies_pass_both_ways_and_are_not_kept() {
         let get = curl(&[client, "--output", &received.display().to_string(), &weir.url("/kept")]);
         assert_eq!((get.status(), sha256(&received)), (200, digest.clone()), "{client} down");
     }
-    let peak = memory(&weir, "VmHWM");
+    let peak = weir.memory("VmHWM");
     assert!(peak < before + GROWTH_MAX, "grew from {before} to {peak} bytes");
 }
