@@ -50,21 +50,31 @@ def bidi_stream(requests, context):
     yield from requests
 
 
+def left(context):
+    """An event for when the caller has left, which counts as cancelled from then on.
+
+    It does not take the handler to say so: grpc stops one whose caller leaves while it yields.
+    """
+    event = threading.Event()
+
+    def leave():
+        cancelled.set()
+        event.set()
+
+    context.add_callback(leave)
+    return event
+
+
 def wait(request, context):
     """One message, and then nothing until the caller has left."""
-    left = threading.Event()
-    context.add_callback(left.set)
+    gone = left(context)
     yield b"waiting"
-    if left.wait(PATIENCE):
-        cancelled.set()
+    gone.wait()
 
 
 def silence(request, context):
     """Nothing at all until the caller has left."""
-    left = threading.Event()
-    context.add_callback(left.set)
-    if left.wait(PATIENCE):
-        cancelled.set()
+    left(context).wait()
     return b"too late"
 
 
