@@ -27,14 +27,13 @@ pub(super) async fn left(session: &mut ServerSession) {
     }
 }
 
-/// Waits until an h1 client has been sent everything; h2 sees to that by itself.
-pub(super) async fn sent(session: &ServerSession) -> pingora::Result<()> {
-    match session {
-        ServerSession::H1(session) => match stream_of(session) {
-            Some(stream) => stream.sent().await.or_err(WriteError, "sending what is gathered"),
-            None => Ok(()),
-        },
-        _ => Ok(()),
+/// Waits until an h1 client has been sent all of its answer; h2 sees to that by itself.
+pub(super) async fn sent(session: &mut ServerSession) -> pingora::Result<()> {
+    let ServerSession::H1(session) = session else { return Ok(()) };
+    session.finish_body().await?;
+    match stream_of(session) {
+        Some(stream) => stream.sent().await.or_err(WriteError, "sending what is gathered"),
+        None => Ok(()),
     }
 }
 

@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pingora::protocols::{
-    Stream,
-    http::{ServerSession, server::ReusableHttpStream},
-};
+use pingora::protocols::{Stream, http::ServerSession};
 use tokio::time::timeout;
 
 use super::{
-    admit, attempt,
+    admit, attempt, client,
     exchange::{Exchange, Verdict},
     forward, identify,
     linger::{Rest, drain, linger},
@@ -36,51 +33,34 @@ pub(super) struct Reusable {
     pub(super) prefix: BytesMut,
 }
 
-/// What is left to do with a connection when its request has been answered.
-enum After {
-    /// Both messages are whole.
-    Finish(ServerSession),
-    /// A small rest of the request is still to come.
-    Drain(ServerSession),
-    /// The client is still sending what nobody will read.
-    Linger(ServerSession),
-    Close,
-}
+/// An answered request's session, and what of the request was not read.
+type Answered = (ServerSession, Rest);
 
 /// Walks a request whose header has been read; returns its h1 connection when it can go on.
 pub(super) async fn walk(mut exchange: Exchange, mut session: ServerSession) -> Option<Reusable> {
     if exchange.worker.draining.is_cancelled() {
         session.set_keepalive(None);
     }
-    let after = match proceed(&mut exchange, &mut session).await {
-        Ok(Finished { request_complete: true }) => After::Finish(session),
-        Ok(Finished { request_complete: false }) => After::Linger(session),
-        Err(stop) => stopped(&mut exchange, session, stop).await,
+    let (mut session, rest) = match proceed(&mut exchange, &mut session).await {
+        Ok(Finished { request_complete: true }) => (session, Rest::None),
+        Ok(Finished { request_complete: false }) => (session, Rest::Unbounded),
+        Err(stop) => stopped(&mut exchange, session, stop).await?,
     };
-    match after {
-        After::Finish(session) => {
-            // All has been sent by now; should it not be, nobody is waited for without end.
-            let until = clock::now() + exchange.listener.timeout.write;
-            let finished = clock::by(until, session.finish()).await;
-            drop(exchange);
-            reusable(finished?.ok().flatten()?)
-        }
-        After::Drain(session) => {
-            drop(exchange);
-            reusable(drain(session).await?)
-        }
-        After::Linger(session) => {
-            drop(exchange);
-            linger(session).await;
-            None
-        }
-        After::Close => None,
+    // All has been sent by now; should it not be, nobody is waited for without end.
+    let until = clock::now() + exchange.listener.timeout.write;
+    clock::by(until, client::sent(&mut session)).await?.ok()?;
+    drop(exchange);
+    if rest == Rest::Unbounded || closes(&session) {
+        linger(session).await;
+        return None;
     }
+    let (stream, prefix) = drain(session).await?.into_parts();
+    Some(Reusable { stream, prefix: prefix.unwrap_or_default() })
 }
 
-fn reusable(stream: ReusableHttpStream) -> Option<Reusable> {
-    let (stream, prefix) = stream.into_parts();
-    Some(Reusable { stream, prefix: prefix.unwrap_or_default() })
+/// Whether the connection ends with this answer.
+fn closes(session: &ServerSession) -> bool {
+    session.as_http1().is_some_and(|session| !session.will_keepalive())
 }
 
 /// The stages, in order.
@@ -103,12 +83,12 @@ async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result
     attempt::forward(exchange, &route, session).await
 }
 
-async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) -> After {
+async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) -> Option<Answered> {
     match stop {
         Stop::Gone(reason) => {
             exchange.ends_instead(reason);
             exchange.upstream_done(Verdict::Nothing);
-            After::Close
+            None
         }
         Stop::Upstream(refusal) => {
             exchange.ends_instead(refusal.reason);
@@ -146,26 +126,20 @@ async fn answer_or_cut(
     exchange: &mut Exchange,
     mut session: ServerSession,
     refusal: Refusal,
-) -> After {
+) -> Option<Answered> {
     // After a 101 every byte is the protocol's that was switched to.
     let begun = session
         .response_written()
         .is_some_and(|header| !header.status.is_informational() || header.status == 101);
     if begun {
         cut(session).await;
-        return After::Close;
+        return None;
     }
     let rest = Rest::of(&mut session);
     match rest {
         Rest::Unbounded => session.set_keepalive(None),
         Rest::None | Rest::Small => session.set_close_on_response_before_downstream_finish(false),
     }
-    if refuse::answer(exchange, &mut session, refusal).await.is_err() {
-        return After::Close;
-    }
-    match rest {
-        Rest::None => After::Finish(session),
-        Rest::Small => After::Drain(session),
-        Rest::Unbounded => After::Linger(session),
-    }
+    refuse::answer(exchange, &mut session, refusal).await.ok()?;
+    Some((session, rest))
 }

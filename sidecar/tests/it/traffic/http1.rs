@@ -4,7 +4,10 @@ use super::{
     clinic::{Serving, before, behind},
     wire::{Service, Wire},
 };
-use crate::weir::{Weir, until};
+use crate::{
+    faults::ended,
+    weir::{Weir, until},
+};
 
 const GET: &str = "GET /echo HTTP/1.1\r\nhost: clinic\r\n\r\n";
 
@@ -49,6 +52,29 @@ fn refusals_that_are_read_late_are_all_there() {
         for number in 0..count {
             assert_eq!(client.message().status(), 404, "{number} of {count}");
         }
+    }
+}
+
+/// A socket that is closed with bytes unread is reset, and what it had still to send is lost.
+#[test]
+fn an_answer_that_closes_arrives_whatever_else_the_client_says() {
+    const LENGTH: usize = 300_000;
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let closing =
+        "POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nab";
+    for (answered, (more, later)) in (1..).zip([(GET, ""), ("\r\n", ""), ("", "\r\n")]) {
+        let mut client = Wire::connect_narrow(weir.address());
+        client.say(format!("{closing}{more}"));
+        let mut upstream = service.accept();
+        upstream.message();
+        upstream.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"));
+        upstream.say("x".repeat(LENGTH));
+        until("it is answered", || ended(&weir, "ok") == answered);
+        client.say(later);
+        let answer = client.head();
+        assert_eq!((answer.status(), answer.field("connection")), (200, Some("close")));
+        assert_eq!(client.rest().unwrap().len(), LENGTH, "{more:?}, then {later:?}");
     }
 }
 
