@@ -2,9 +2,9 @@
 //!
 //! It lives on a thread and a runtime of its own, so that it answers while every worker is busy: that
 //! is when it is needed. It reads what the workers share, and holds a lock of theirs for no longer than
-//! copying a part takes. Its clients are bounded in number and in time: when there is no place for
-//! one more, the longest-standing gives up its own, so that whoever holds connections open cannot
-//! keep a probe out; see also [`patience`].
+//! copying a part takes. Its clients are bounded in number and in time, and the newest is served at
+//! once: the longest-standing make room for it, so that whoever holds connections open cannot keep a
+//! probe out; see also [`patience`].
 
 mod config;
 mod drain;
@@ -36,18 +36,21 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
-    sync::oneshot,
-    task::JoinSet,
+    task::JoinHandle,
     time,
 };
+use tokio_util::sync::CancellationToken;
 
 use self::{guard::Guard, patience::Patient};
 use crate::{lifecycle::Readiness, observe::metrics::Metrics, shared::Shared};
 
-/// Connections served at once on one address; one more takes the place of the longest-standing.
+/// Connections that may stand on one address; for each one more the longest-standing is asked to end.
 const CONNECTIONS: usize = 64;
 
-/// How long a connection that has to give up its place may take to end the request it is at.
+/// How many may be ending; one more cuts the one that was asked first.
+const ENDING: usize = 64;
+
+/// How long a connection that was asked to end may take for the request it is at.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Bytes of a request's header, and of its body.
@@ -174,9 +177,8 @@ fn probing(admin: Arc<Admin>) -> Router {
 }
 
 async fn serve(listener: TcpListener, app: Router) {
-    let mut served = JoinSet::new();
-    // Who has not been asked to end yet, the longest-standing first.
-    let mut standing: VecDeque<oneshot::Sender<()>> = VecDeque::new();
+    // The longest-standing first.
+    let mut places: VecDeque<Place> = VecDeque::new();
     loop {
         let socket = match listener.accept().await {
             Ok((socket, _)) => socket,
@@ -186,22 +188,29 @@ async fn serve(listener: TcpListener, app: Router) {
                 continue;
             }
         };
-        while served.try_join_next().is_some() {}
-        standing.retain(|end| !end.is_closed());
-        if served.len() >= CONNECTIONS {
-            if let Some(end) = standing.pop_front() {
-                end.send(()).unwrap_or_default();
-            }
-            served.join_next().await;
+        places.retain(|place| !place.task.is_finished());
+        if places.len() == CONNECTIONS + ENDING
+            && let Some(first) = places.pop_front()
+        {
+            first.task.abort();
         }
-        let (end, asked_to_end) = oneshot::channel();
-        standing.push_back(end);
-        served.spawn(converse(socket, app.clone(), asked_to_end));
+        if let Some(longest_standing) = places.len().checked_sub(CONNECTIONS) {
+            places[longest_standing].end.cancel();
+        }
+        let end = CancellationToken::new();
+        let task = tokio::spawn(converse(socket, app.clone(), end.clone()));
+        places.push_back(Place { task, end });
     }
 }
 
+/// A connection that is being served.
+struct Place {
+    task: JoinHandle<()>,
+    end: CancellationToken,
+}
+
 /// Serves a client until it leaves, or until it is asked to end and has had time for that.
-async fn converse(socket: TcpStream, app: Router, asked_to_end: oneshot::Receiver<()>) {
+async fn converse(socket: TcpStream, app: Router, end: CancellationToken) {
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(REQUEST_BYTES)
@@ -209,7 +218,7 @@ async fn converse(socket: TcpStream, app: Router, asked_to_end: oneshot::Receive
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
-        _ = asked_to_end => {
+        () = end.cancelled() => {
             connection.as_mut().graceful_shutdown();
             time::timeout(GRACE, connection).await
         }
@@ -236,6 +245,14 @@ mod tests {
     async fn live(client: &mut TcpStream) {
         client.write_all(b"GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         hear(client, "live\n").await;
+    }
+
+    /// Half a request, of which the service has heard.
+    async fn begin(client: &mut TcpStream) {
+        let begun = b"POST /drain HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\
+                      expect: 100-continue\r\n\r\n";
+        client.write_all(begun).await.unwrap();
+        hear(client, "HTTP/1.1 100 Continue\r\n\r\n").await;
     }
 
     /// Reads up to what must be the last of what is said.
@@ -291,11 +308,8 @@ mod tests {
     async fn a_client_that_is_at_a_request_has_a_moment_to_end() {
         let story = async {
             let (at, mut clients) = full().await;
-            let begun = b"POST /drain HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\
-                          expect: 100-continue\r\n\r\n";
             for client in &mut clients {
-                client.write_all(begun).await.unwrap();
-                hear(client, "HTTP/1.1 100 Continue\r\n\r\n").await;
+                begin(client).await;
             }
             // The first never ends; the second does, whenever it is asked.
             let mut one_more = TcpStream::connect(at).await.unwrap();
@@ -309,6 +323,21 @@ mod tests {
             }
             ends(&mut clients[1]).await;
             live(&mut another).await;
+        };
+        time::timeout(PATIENCE, story).await.unwrap();
+    }
+
+    /// Were they waited for one after the other, it would be for longer than our patience.
+    #[tokio::test]
+    async fn nobody_waits_for_those_who_end() {
+        let story = async {
+            let (at, mut clients) = full().await;
+            while clients.len() < CONNECTIONS + 2 * ENDING {
+                let mut client = TcpStream::connect(at).await.unwrap();
+                begin(&mut client).await;
+                clients.push(client);
+            }
+            live(&mut TcpStream::connect(at).await.unwrap()).await;
         };
         time::timeout(PATIENCE, story).await.unwrap();
     }
