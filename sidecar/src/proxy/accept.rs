@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, UnixListener},
     runtime,
@@ -32,6 +33,9 @@ use crate::{plan::Listener, shared::Shared};
 
 /// Owner and group may connect to a Unix socket of ours.
 const SOCKET_MODE: u32 = 0o660;
+/// What a client's socket holds back unsent. Its room is reported in steps of half of this, so it tells a
+/// client that reads slowly from one that does not read; the system's own steps are megabytes.
+const UNSENT: u32 = 128 * 1024;
 /// How long a worker waits before it accepts again when the system has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
@@ -65,6 +69,8 @@ pub(crate) fn bind(listener: &Listener) -> Result<Bound, BindError> {
         Address::Tcp(address) => {
             let socket = net::TcpListener::bind(address).map_err(failed)?;
             socket.set_nonblocking(true).map_err(failed)?;
+            // Accepted sockets inherit it.
+            SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT).map_err(failed)?;
             Ok(Bound::Tcp(socket))
         }
         Address::Unix(path) => {

@@ -21,9 +21,10 @@ use super::{
 };
 use crate::clock;
 
-/// Windows of a connection and its streams; a sidecar holds this much per stream at most.
+/// What is held of an upload that is not read, as while its request waits in a queue.
 const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// RFC 9113, section 6.9.1.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// Malformed requests on one connection before it is closed; well-formed ones do not make up for them.
 const MALFORMED_MAX: u32 = 32;
 
@@ -113,15 +114,17 @@ impl Connection {
 
     fn h2_options(&self) -> server::H2Options {
         let limits = &self.listener.limits;
+        let streams = limits.streams_per_connection.get();
         let mut options = server::default_h2_options();
         options
-            .max_concurrent_streams(limits.streams_per_connection.get())
+            .max_concurrent_streams(streams)
             // Twice the limit, so that what is a little too large can be answered 431.
             .max_header_list_size(
                 u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX).saturating_mul(2),
             )
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            // Room for every stream's, so that uploads which wait hold up no other.
+            .initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW).min(WINDOW_MAX))
             .max_send_buffer_size(STREAM_WINDOW as usize);
         options
     }

@@ -1,11 +1,11 @@
 //! A request and its answer flow at the same time, and neither waits for the other.
 
-use std::{mem, thread, time::Duration};
+use std::{fs, mem, thread, time::Duration};
 
 use super::{
     RUNTIME, Speaks,
     backend::{Backend, Step},
-    client::{Ask, Upload, h2},
+    client::{Ask, Upload, h1, h2},
     deadlines::TOTAL,
     ended, settled,
 };
@@ -18,6 +18,7 @@ fn script(path: &str) -> Vec<Step> {
     match path {
         "/both" => vec![Step::Head(200, BIG), Step::Both(BIG)],
         "/none" => vec![Step::Head(200, 0)],
+        "/read" => vec![Step::Read, Step::Head(200, 0)],
         _ => vec![Step::Read],
     }
 }
@@ -97,4 +98,60 @@ fn clients_that_do_not_read_cost_a_window_each() {
         let each = (peak - before) / CLIENTS as u64;
         assert!(each < 1 << 20, "{each} bytes for each client before {upstream:?}");
     }
+}
+
+/// What a socket holds unsent is taken in steps that tell a slow client from one that takes nothing.
+#[test]
+fn a_client_that_does_not_read_is_owed_little_by_its_socket() {
+    let (weir, _backend) = before(Speaks::H1, "");
+    RUNTIME.block_on(async {
+        let mut client = h1::Client::connect(weir.address()).await.unwrap();
+        client.send_head(&Ask::post("/both", Upload::Bytes(1))).await.unwrap();
+        let mut owed = 0;
+        until("nothing moves", || {
+            thread::sleep(Duration::from_millis(200));
+            let now = unsent(weir.address().port());
+            mem::replace(&mut owed, now) == now && now > 0
+        });
+        assert!(owed < 256 << 10, "{owed} bytes");
+    });
+}
+
+/// What the connections accepted on a port have not sent, or know not to be received, in bytes.
+fn unsent(port: u16) -> u64 {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[1].ends_with(&format!(":{port:04X}")))
+        .map(|row| u64::from_str_radix(row[4].split_once(':').unwrap().0, 16).unwrap())
+        .sum()
+}
+
+/// One window for all of a connection would be used up by the bodies that wait.
+#[test]
+fn uploads_that_wait_in_a_queue_hold_up_no_other_of_their_connection() {
+    const WAITING: usize = 40;
+    const WINDOW: usize = 64 << 10;
+    let backend = Backend::start(Speaks::H1, script);
+    let weir = Weir::start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, routes: [\
+         {{ name: full, upstream: app, match: {{ path: /wait }}, \
+            concurrency: {{ limit: 1, queue: {{ length: 100, timeout: 1m }} }} }}, \
+         {{ name: free, upstream: app }}] }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
+        backend.address
+    ));
+    RUNTIME.block_on(async {
+        let mut client = h2::Client::connect(weir.address()).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING {
+            let upload = Upload::Bytes(2 * WINDOW);
+            let mut asked = client.send_head(&Ask::post("/wait", upload)).await.unwrap();
+            asked.upload.send_data(vec![b'x'; WINDOW].into(), false).unwrap();
+            waiting.push(asked);
+        }
+        let free = Ask::post("/read", Upload::Bytes(WINDOW));
+        assert_eq!(client.ask(&free).await.unwrap().status, 200);
+        assert_eq!(weir.metric("weir_requests_in_flight", &[]), WAITING as f64);
+    });
+    settled(&weir, &[&backend]);
 }
