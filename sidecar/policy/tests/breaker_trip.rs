@@ -17,6 +17,7 @@ const OK: Outcome = Outcome::Success { latency: Some(Duration::from_millis(1)) }
 const SLOW: Outcome = Outcome::Success { latency: Some(Duration::from_millis(500)) };
 const STREAM: Outcome = Outcome::Success { latency: None };
 
+const OPEN_FOR: Duration = Duration::from_secs(5);
 /// The middle of the random numbers: no jitter.
 const EVEN: u64 = 1 << 63;
 
@@ -33,7 +34,7 @@ fn settings() -> TripBreaker {
         slow_after: Duration::from_millis(500),
         window: Duration::from_secs(10),
         min_requests: NonZeroU32::new(20).expect("not zero"),
-        open_for: Duration::from_secs(5),
+        open_for: OPEN_FOR,
         open_max: Duration::from_secs(60),
         probes: NonZeroU32::new(3).expect("not zero"),
     }
@@ -228,6 +229,24 @@ fn a_probe_that_says_nothing_gives_its_slot_back() {
     assert_eq!(breaker.state(now), State::HalfOpen { probes: 0 });
 }
 
+/// As the slow upload of a client is.
+#[test]
+fn probes_that_do_not_end_keep_others_out_for_no_longer_than_it_is_open() {
+    let breaker = opened();
+    let mut now = at(5 * SECOND);
+    let stuck: Vec<_> = (0..3).map(|_| breaker.admit(now, EVEN).unwrap()).collect();
+    for _ in 0..3 {
+        assert!(breaker.admit(now + (OPEN_FOR - Duration::from_nanos(1)), EVEN).is_err());
+        now = now + OPEN_FOR;
+        let probe = breaker.admit(now, EVEN).expect("one more");
+        assert!(breaker.admit(now, EVEN).is_err(), "and no more");
+        breaker.on_outcome(probe, OK, now, EVEN);
+    }
+    assert_eq!(breaker.state(now), State::Closed);
+    stuck.into_iter().for_each(|probe| breaker.release(probe));
+    assert_eq!(breaker.state(now), State::Closed);
+}
+
 #[test]
 fn what_was_sent_before_a_change_of_state_has_no_say_after_it() {
     let breaker = breaker(TripBreaker { consecutive: NonZeroU32::new(1), ..settings() });
@@ -353,24 +372,26 @@ proptest! {
         let consecutive = NonZeroU32::new(2);
         let breaker = breaker(TripBreaker { consecutive, probes: probes_max, ..settings() });
         let mut now = at(0);
+        let mut last_probe = now;
         let mut running: Vec<Ticket> = Vec::new();
         for step in steps {
             match step {
                 Step::Admit => {
                     let before = breaker.state(now);
-                    match breaker.admit(now, random) {
-                        Ok(ticket) => {
-                            let was_open = matches!(before, State::Open { .. });
-                            prop_assert!(!was_open);
-                            running.push(ticket);
+                    let asked = breaker.admit(now, random);
+                    match before {
+                        State::Open { until } => {
+                            let refused = asked.expect_err("open");
+                            prop_assert_eq!(now + refused.retry_after, until);
                         }
-                        Err(refused) => match before {
-                            State::Open { until } => {
-                                prop_assert_eq!(now + refused.retry_after, until)
-                            }
-                            before => prop_assert_eq!(before, State::HalfOpen { probes }),
-                        },
+                        State::HalfOpen { probes: at_once } => {
+                            let is_late = now >= last_probe + OPEN_FOR;
+                            prop_assert_eq!(asked.is_ok(), at_once < probes || is_late);
+                            last_probe = if asked.is_ok() { now } else { last_probe };
+                        }
+                        _ => prop_assert!(asked.is_ok()),
                     }
+                    running.extend(asked);
                 }
                 Step::End(which, outcome) if !running.is_empty() => {
                     let ticket = running.swap_remove(which.index(running.len()));
@@ -381,9 +402,6 @@ proptest! {
                 }
                 Step::End(..) => {}
                 Step::Pass(nanos) => now = now + Duration::from_nanos(nanos),
-            }
-            if let State::HalfOpen { probes: at_once } = breaker.state(now) {
-                prop_assert!(at_once <= probes);
             }
         }
         // All end and say nothing: every slot is back, so it can always heal.

@@ -25,7 +25,7 @@ pub(super) struct Phase {
     pub(super) probes: u32,
     /// Probes that have succeeded.
     successes: u32,
-    /// When it may be half-open.
+    /// When it may be half-open; when it is, when one more probe may pass whatever became of the others.
     pub(super) until: Time,
 }
 
@@ -38,15 +38,30 @@ pub(super) enum Mode {
 
 impl Phase {
     /// A request asks at `now`, with room for `probes` at once: leave, or how long to stay away.
-    pub(super) fn admit(self, now: Time, probes: u32) -> (Self, Result<Ticket, Duration>) {
+    ///
+    /// A probe that does not end says nothing, and it may be its client's slow upload; so after
+    /// `patience` without another there is room for one more.
+    pub(super) fn admit(
+        self,
+        now: Time,
+        probes: u32,
+        patience: Duration,
+    ) -> (Self, Result<Ticket, Duration>) {
         let next = match self.mode {
             Mode::Closed => self,
             Mode::Open if now < self.until => return (self, Err(self.until.since(now))),
-            Mode::Open => Self { probes: 1, successes: 0, ..self.changed(Mode::HalfOpen) },
-            Mode::HalfOpen if self.probes < probes => Self { probes: self.probes + 1, ..self },
+            Mode::Open => Self { probes: 0, successes: 0, ..self.changed(Mode::HalfOpen) }
+                .probe_sent(now + patience),
+            Mode::HalfOpen if self.probes < probes || now >= self.until => {
+                self.probe_sent(now + patience)
+            }
             Mode::HalfOpen => return (self, Err(Duration::ZERO)),
         };
         (next, Ok(next.ticket()))
+    }
+
+    fn probe_sent(self, until: Time) -> Self {
+        Self { probes: (self.probes + 1).min(PROBES_MAX), until, ..self }
     }
 
     /// A closed breaker has reached a threshold.

@@ -67,7 +67,7 @@ impl Tripping {
             return Ok(phase.ticket());
         }
         let (was, answer) = self.phase.update(|phase| {
-            let (next, answer) = phase.admit(now, self.probes);
+            let (next, answer) = phase.admit(now, self.probes, self.settings.open_for);
             (next, (phase, answer))
         });
         if was.mode == Mode::Open && answer.is_ok() {
