@@ -16,8 +16,9 @@ use std::{
     task::{Poll, ready},
 };
 
-/// Above this a write waits after all; a piece of a body is at most 64 KiB, and its framing little.
-pub(super) const BACKLOG_MAX: usize = 256 * 1024;
+/// Above this a write waits after all; a piece of a body is at most 64 KiB, and a header 1 MiB (Pingora's
+/// bound).
+pub(super) const BACKLOG_MAX: usize = 2 * 1024 * 1024;
 
 /// How much there is, for who does not hold the stream.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,12 @@ impl Taken {
         self.bytes.len() - self.sent
     }
 
+    /// Memory grows with what is unsent, however long some of it always is.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.sent > self.unsent() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -87,5 +93,22 @@ impl Taken {
             };
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_forgotten_though_something_always_waits() {
+        let mut taken = Taken::default();
+        for _ in 0..1000 {
+            taken.push(&[0; 100]);
+            taken.push(&[0; 100]);
+            taken.advance(taken.unsent() - 50);
+        }
+        assert_eq!(taken.unsent(), 50);
+        assert!(taken.bytes.len() < 1000);
     }
 }

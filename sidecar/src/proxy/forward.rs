@@ -14,7 +14,7 @@ use http::{
 use pingora::http::{RequestHeader, ResponseHeader};
 use weir_config::Protocol;
 
-use super::{exchange::Exchange, refuse::Refusal, worker::Worker};
+use super::{exchange::Exchange, head::decimal, refuse::Refusal, worker::Worker};
 use crate::reason::Reason;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -139,10 +139,15 @@ fn request_id(worker: &Worker) -> HeaderValue {
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("none"))
 }
 
-/// What the client is sent for an upstream's response header.
+/// What the client is sent for an upstream's response header; whether it can tell where the message ends
+/// without the connection's end.
 ///
 /// `bodiless` is set when the message has no body by its nature.
-pub(super) fn response(response: &mut ResponseHeader, request: &RequestHeader, bodiless: bool) {
+pub(super) fn response(
+    response: &mut ResponseHeader,
+    request: &RequestHeader,
+    bodiless: bool,
+) -> bool {
     let via = via(response.version);
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
     for name in nominated(&response.headers) {
@@ -158,7 +163,7 @@ pub(super) fn response(response: &mut ResponseHeader, request: &RequestHeader, b
         response.remove_header(&header::UPGRADE);
     }
     if response.status.is_informational() {
-        return;
+        return true;
     }
     response.set_version(Version::HTTP_11);
     // RFC 9110, section 8.6, and RFC 9112, section 6.1: a 204 has neither.
@@ -166,6 +171,7 @@ pub(super) fn response(response: &mut ResponseHeader, request: &RequestHeader, b
     if unframed {
         response.remove_header(&header::CONTENT_LENGTH);
     }
+    keep_one_length(response);
     let framed = response.headers.contains_key(header::CONTENT_LENGTH);
     // A HEAD is answered with the fields that a GET would have had.
     let framing = !unframed && (chunked || (!framed && !bodiless));
@@ -174,14 +180,29 @@ pub(super) fn response(response: &mut ResponseHeader, request: &RequestHeader, b
     }
     // Values of fields that exist are valid; the answer goes out without `Via` were this one not.
     response.append_header(header::VIA, via).unwrap_or_default();
+    framed || bodiless || request.version != Version::HTTP_10
 }
 
-/// Whether an upstream's answer has no transfer coding but `chunked`, once: any other would have to be
-/// undone, since it ends here and the client would take what it coded for the answer.
-pub(super) fn is_plainly_coded(headers: &HeaderMap) -> bool {
+/// Whoever says the same length twice is not asked to be believed twice.
+fn keep_one_length(response: &mut ResponseHeader) {
+    let mut lengths = tokens(&response.headers, &header::CONTENT_LENGTH);
+    let Some(first) = lengths.next().and_then(decimal) else { return };
+    if lengths.next().is_some() {
+        drop(lengths);
+        put(response, header::CONTENT_LENGTH, HeaderValue::from(first));
+    }
+}
+
+/// Whether there is one way to tell where an upstream's answer ends. It has no transfer coding but
+/// `chunked`, once: any other would have to be undone, since it ends here and the client would take what
+/// it coded for the answer. And its lengths, should there be several, are the same.
+pub(super) fn is_plainly_framed(headers: &HeaderMap) -> bool {
     let mut codings = tokens(headers, &header::TRANSFER_ENCODING);
+    let mut lengths = tokens(headers, &header::CONTENT_LENGTH);
+    let first = lengths.next();
     codings.next().is_none_or(|first| first.eq_ignore_ascii_case(b"chunked"))
         && codings.next().is_none()
+        && first.is_none_or(|first| decimal(first).is_some() && lengths.all(|other| other == first))
 }
 
 /// The code that a gRPC upstream ends with, in a header block or in trailers.
@@ -352,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_chunked_or_not_and_nothing_else() {
+    fn an_answer_ends_in_one_way() {
         for (fields, expected) in [
             (&[][..], true),
             (&[("transfer-encoding", "chunked")], true),
@@ -362,8 +383,15 @@ mod tests {
             (&[("transfer-encoding", "chunked, chunked")], false),
             (&[("transfer-encoding", "identity")], false),
             (&[("transfer-encoding", "")], false),
+            (&[("content-length", "2")], true),
+            (&[("content-length", "2, 2")], true),
+            (&[("content-length", "2"), ("content-length", "2")], true),
+            (&[("content-length", "2"), ("content-length", "3")], false),
+            (&[("content-length", "2,")], false),
+            (&[("content-length", "+2")], false),
+            (&[("content-length", "")], false),
         ] {
-            assert_eq!(is_plainly_coded(&get(fields).headers), expected, "{fields:?}");
+            assert_eq!(is_plainly_framed(&get(fields).headers), expected, "{fields:?}");
         }
     }
 

@@ -15,7 +15,10 @@
 
 use weir_config::ListenerLimits;
 
-pub(super) use self::{authority::Authority, end::HeadEnd};
+pub(super) use self::{
+    authority::{Authority, decimal},
+    end::HeadEnd,
+};
 use self::{field::Field, framing::Framing, line::RequestLine};
 
 mod authority;

@@ -45,6 +45,8 @@ pub(crate) struct ClientStream {
     /// while Pingora's session holds the stream.
     taken: Mutex<Taken>,
     backlog: Backlog,
+    /// Above this a write waits for the socket.
+    backlog_max: usize,
     /// The chunked body that is coming in.
     chunks: Option<Chunks>,
 }
@@ -62,8 +64,16 @@ impl ClientStream {
             replay: Bytes::new(),
             taken: Mutex::default(),
             backlog: Backlog::default(),
+            backlog_max: BACKLOG_MAX,
             chunks: None,
         }
+    }
+
+    /// For a session whose writes and reads do not wait for each other: it has buffers and bounds of its
+    /// own, so a write waits until the one before it has been sent.
+    pub(super) fn without_backlog(mut self) -> Self {
+        self.backlog_max = 0;
+        self
     }
 
     /// Gives bytes back that the next reader must see first.
@@ -232,6 +242,9 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let taken = this.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !this.backlog.is_empty() && taken.unsent() + bytes.len() > this.backlog_max {
+            ready!(poll_send(&this.socket, taken, &this.backlog, cx))?;
+        }
         if this.backlog.is_empty() {
             if taken.unsent() + bytes.len() <= GATHER {
                 taken.push(bytes);
@@ -245,9 +258,6 @@ impl AsyncWrite for ClientStream {
             let of_bytes = taken.advance(sent);
             taken.push(&bytes[of_bytes..]);
         } else {
-            if taken.unsent() + bytes.len() > BACKLOG_MAX {
-                ready!(poll_send(&this.socket, taken, &this.backlog, cx))?;
-            }
             taken.push(bytes);
         }
         this.backlog.set(taken.unsent());
@@ -287,6 +297,7 @@ impl UniqueID for ClientStream {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -327,6 +338,21 @@ mod tests {
         let (read, ()) = tokio::join!(theirs.read_to_end(&mut seen), writer);
         assert_eq!(read.unwrap(), 6 + large.len());
         assert!(seen.starts_with(b"first xxx"));
+    }
+
+    #[tokio::test]
+    async fn without_a_backlog_a_write_waits_for_the_one_before() {
+        let (ours, mut theirs) = pair();
+        let mut ours = ours.without_backlog();
+        let piece = [b'x'; 2 * GATHER];
+        let mut taken = 0;
+        while let Some(written) = ours.write(&piece).now_or_never() {
+            taken += written.unwrap();
+        }
+        assert!(ours.backlog().len() <= piece.len());
+        let mut seen = vec![0; taken];
+        let (read, written) = tokio::join!(theirs.read_exact(&mut seen), ours.write(&piece));
+        assert_eq!((read.unwrap(), written.unwrap()), (taken, piece.len()));
     }
 
     #[tokio::test]

@@ -109,6 +109,13 @@ impl Weir {
         line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// Tells it to send its clients elsewhere.
+    pub(crate) fn drain(&self) {
+        let drain =
+            format!("POST /drain HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+        assert!(raw(self.admin, drain.as_bytes()).starts_with("HTTP/1.1 200"));
+    }
+
     /// Status and body of an admin endpoint.
     pub(crate) fn admin_get(&self, path: &str) -> (u16, String) {
         let request =

@@ -30,7 +30,7 @@ const MALFORMED_MAX: u32 = 32;
 
 impl Connection {
     pub(super) async fn serve_h2(&self, client: ClientStream) {
-        let stream: Stream = Box::new(client);
+        let stream: Stream = Box::new(client.without_backlog());
         let digest = Arc::new(Digest::default());
         let handshake = server::handshake(stream, Some(self.h2_options()));
         let Ok(Ok(mut connection)) = timeout(self.listener.timeout.request_header, handshake).await

@@ -33,7 +33,7 @@ impl Authority {
 }
 
 /// `1*DIGIT` that fits; `str::parse` would take a plus sign.
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+pub(in crate::proxy) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -106,8 +106,9 @@ impl Pump<'_> {
             let detail = "the upstream switched protocols unasked".to_owned();
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
-        if !forward::is_plainly_coded(&header.headers) {
-            let detail = "the upstream's answer has a transfer coding other than chunked";
+        if !forward::is_plainly_framed(&header.headers) {
+            let detail =
+                "the upstream's answer has a transfer coding other than chunked, or not one length";
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
         self.exchange.header_at = Some(self.upstream_at);
@@ -124,7 +125,10 @@ impl Pump<'_> {
         let bodiless = upgraded
             || end && self.session.req_header().method == Method::HEAD
             || no_body(header.status);
-        forward::response(&mut header, self.session.req_header(), bodiless);
+        let delimited = forward::response(&mut header, self.session.req_header(), bodiless);
+        if !delimited || self.exchange.worker.draining.is_cancelled() {
+            self.session.set_keepalive(None);
+        }
         self.add_rate_limit(&mut header);
         self.exchange.answered(header.status.as_u16());
         self.answer = if end { Answer::Whole } else { Answer::Begun };

@@ -58,7 +58,7 @@ fn refusals_that_are_read_late_are_all_there() {
 /// A socket that is closed with bytes unread is reset, and what it had still to send is lost.
 #[test]
 fn an_answer_that_closes_arrives_whatever_else_the_client_says() {
-    const LENGTH: usize = 300_000;
+    const LENGTH: usize = 100_000;
     let service = Service::listen();
     let weir = before(&service.address.to_string(), "");
     let closing =
@@ -79,10 +79,25 @@ fn an_answer_that_closes_arrives_whatever_else_the_client_says() {
 }
 
 #[test]
+fn what_was_asked_before_a_drain_is_answered_with_a_close() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let mut client = Wire::connect(weir.address());
+    client.say(GET);
+    let mut upstream = service.accept();
+    upstream.message();
+    weir.drain();
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(client.message().field("connection"), Some("close"));
+    assert!(client.rest().unwrap().is_empty());
+}
+
+#[test]
 fn http_1_0_gets_a_body_that_ends_with_the_connection() {
     let (_clinic, weir) = behind("");
     for (request, body) in [
         ("GET /stream?chunks=3&bytes=2 HTTP/1.0\r\n\r\n", "aabbcc"),
+        ("GET /stream?chunks=3&bytes=2 HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", "aabbcc"),
         ("GET /slow?ms=0 HTTP/1.0\r\nhost: clinic\r\n\r\n", "0 ms\n"),
     ] {
         let mut client = Wire::connect(weir.address());
@@ -90,6 +105,7 @@ fn http_1_0_gets_a_body_that_ends_with_the_connection() {
         let answer = client.head();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.field("transfer-encoding"), None, "HTTP/1.0 knows no chunks");
+        assert_eq!(answer.field("connection"), Some("close"));
         assert_eq!(String::from_utf8(client.rest().unwrap()).unwrap(), body);
     }
 }
