@@ -20,7 +20,7 @@ section! {
         host: Option<At<Host>>,
         /// Methods, in upper case; every one by default.
         methods: Option<At<List<Method, 1>>>,
-        /// Headers with their exact values, each of which must hold; an empty value takes any.
+        /// Headers with their exact values, each of which must hold; `""` takes any value, and a variable must not be empty.
         headers: Option<At<Headers>>,
     }
 }
