@@ -168,6 +168,7 @@ fn matches() {
             "match: { headers: { \"x a\": a } }",
             "match: { headers: [x-a] }",
             "match: { prefix: /a }",
+            "match: { path_prefix: /a/* }",
             "match: { headers: { x-a: \"${EMPTY:-}\" } }",
             "name: \" a\"",
             "name: \"\"",

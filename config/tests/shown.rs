@@ -103,8 +103,8 @@ prop_compose! {
 prop_compose! {
     fn matches()(
         path in prop_oneof![
-            "/[!\"$->@-~]{0,12}".prop_map(PathMatch::Exact),
-            "/[!\"$->@-~]{0,12}".prop_map(PathMatch::Prefix),
+            "/[!\"$-)+->@-~]{0,12}".prop_map(PathMatch::Exact),
+            "/[!\"$-)+->@-~]{0,12}".prop_map(PathMatch::Prefix),
             "[a-z0-9/$]{1,12}".prop_map(|text| PathMatch::Regex(regex::Regex::new(&format!("^(?:{text})$")).unwrap())),
         ],
         host in option::of("(\\*\\.)?[a-z0-9-]{1,9}(\\.[a-z]{1,5})?"),
