@@ -47,6 +47,11 @@ impl<T> At<T> {
         Self { value: Some(value), node: Tree::ROOT, written: true }
     }
 
+    /// A key that `config show` leaves out.
+    pub(crate) fn absent() -> Self {
+        Self { value: None, node: Tree::ROOT, written: false }
+    }
+
     /// A value that stands for what is written at `node`.
     pub(crate) fn placed(value: T, node: NodeId) -> Self {
         Self { value: Some(value), node, written: true }

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod whole;
+
 use std::fmt::Write as _;
 
 use weir_config::load;
+
+use self::whole::{beside, file, listener, route, upstream};
 
 /// What every variable here holds, and what no message may.
 const SECRET: &str = "hunter2";
@@ -26,35 +30,6 @@ fn check(name: &str, rows: &[&str], whole: impl Fn(&str) -> String) {
         writeln!(snapshot, "=== {row}\n{printed}").unwrap();
     }
     insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, snapshot) });
-}
-
-/// A file whose first route has `fragment` beside its upstream.
-fn route(fragment: &str) -> String {
-    let fragment = fragment.replace('\n', "\n        ");
-    listener(&format!("routes:\n  - upstream: app\n    {fragment}"))
-}
-
-/// A file whose first listener has `fragment` beside its address.
-fn listener(fragment: &str) -> String {
-    let fragment = fragment.replace('\n', "\n    ");
-    file(&format!("listeners:\n  - address: 0.0.0.0:8080\n    {fragment}"))
-}
-
-/// A file whose upstream is `fragment`.
-fn upstream(fragment: &str) -> String {
-    format!(
-        "version: 1\nlisteners: [{{ address: 0.0.0.0:8080, upstream: app }}]\nupstreams:\n  app: {fragment}\n"
-    )
-}
-
-/// A file with an upstream and `fragment`.
-fn file(fragment: &str) -> String {
-    format!("version: 1\n{fragment}\nupstreams:\n  app: {{ endpoints: [\"127.0.0.1:3000\"] }}\n")
-}
-
-/// A file that is whole but for `fragment`.
-fn beside(fragment: &str) -> String {
-    format!("{fragment}\n{}", file("listeners: [{ address: 0.0.0.0:8080, upstream: app }]"))
 }
 
 #[test]
@@ -142,6 +117,7 @@ fn other_policies() {
             "timeouts: { total: 5s }",
             "circuit_breaker: adaptive",
             "max_concurrency: 5",
+            "stream: true\nlimits: { body: 10MiB }",
             "stream: \"true\"",
             "stream: on",
         ],

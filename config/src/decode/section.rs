@@ -48,6 +48,10 @@ impl<T: Decode> Field for At<T> {
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         T::schema(generator)
     }
+
+    fn is_absent(&self) -> bool {
+        self.value.is_none()
+    }
 }
 
 impl<T: Decode> Field for Option<At<T>> {

@@ -23,7 +23,7 @@ section! {
         r#match: Section<MatchYaml>,
         /// The name of an upstream.
         upstream: At<Name>,
-        /// Whether responses are streams (server-sent events, gRPC streams): `timeout.total` then ends at the response header.
+        /// Whether responses are streams (server-sent events, gRPC streams): `timeout.total` then ends at the response header, and `limits.body` is not asked.
         stream: At<Flag> = Flag(false),
         /// How often, per which key; one or a list, all or none debited.
         rate_limit: Option<At<OneOrMany<RateLimitYaml>>>,
@@ -48,6 +48,9 @@ impl RouteYaml {
     ) -> Option<Route> {
         let upstream = known(&self.upstream, scope, reader);
         let timeout = self.timeout.0.take().and_then(|yaml| yaml.value(reader));
+        if let (Some(Flag(true)), Some(limits)) = (self.stream.get(), self.limits.0.get()) {
+            limits.check_stream(reader);
+        }
         let limits = self.limits.0.take().and_then(RouteLimitsYaml::value);
         let matches = self.r#match.0.node();
         let matches = self.r#match.0.take().and_then(|yaml| yaml.value(matches, reader));
@@ -110,7 +113,7 @@ impl RouteYaml {
             breaker: Some(At::of(breaker::of(&route.breaker))),
             concurrency: Section(At::of(ConcurrencyYaml::of(&route.concurrency))),
             timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
-            limits: Section(At::of(RouteLimitsYaml::of(&route.limits))),
+            limits: Section(At::of(RouteLimitsYaml::of(&route.limits, route.stream))),
         }
     }
 
