@@ -31,7 +31,7 @@ pub(crate) struct Headers(Vec<(HeaderName, HeaderValue)>);
 impl Decode for Headers {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         let Kind::Mapping(entries) = &reader.node(node).kind else {
-            reader.unexpected(node, "a mapping of header names to values");
+            reader.unexpected(node, "a mapping of header names to values", None);
             return None;
         };
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();

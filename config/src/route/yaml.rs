@@ -137,14 +137,19 @@ const RENAME: &str = "give this one a `name` of its own";
 
 /// The name of an upstream that exists.
 pub(crate) fn known(name: &At<Name>, scope: &Scope, reader: &mut Reader<'_>) -> Option<String> {
-    let Name(wanted) = name.get()?;
-    if scope.upstreams.contains(wanted) {
+    let (Name(wanted), Some(upstreams)) = (name.get()?, &scope.upstreams) else { return None };
+    if upstreams.contains(wanted) {
         return Some(wanted.clone());
     }
-    let candidates = || scope.upstreams.iter().map(String::as_str);
-    let help = match closest(wanted, candidates()).filter(|_| !reader.is_variable(name.node())) {
+    let meant = closest(wanted, upstreams.iter().map(String::as_str));
+    let names = upstreams.join(", ");
+    let help = match meant {
+        _ if reader.is_variable(name.node()) => format!("the upstreams are {names}"),
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("the upstreams are {}", candidates().collect::<Vec<_>>().join(", ")),
+        None if wanted.contains(':') => {
+            format!("write the name of an upstream ({names}); its `endpoints` have the addresses")
+        }
+        None => format!("the upstreams are {names}"),
     };
     let what = format!("{} is not the name of an upstream", reader.shown(name.node()));
     reader.problem(name.node(), what, help);

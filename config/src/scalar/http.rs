@@ -157,8 +157,7 @@ impl Leaf for Method {
         if is_token(method) && method.to_ascii_uppercase() == method {
             Ok(Self(method.to_owned()))
         } else if is_token(method) {
-            Err(Wrong::new("is not in upper case", help)
-                .fix(format!("write `{}`", method.to_ascii_uppercase())))
+            Err(Wrong::new("is not in upper case", help).instead(method.to_ascii_uppercase()))
         } else {
             Err(Wrong::new("is not a method", help))
         }

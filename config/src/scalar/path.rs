@@ -44,7 +44,7 @@ impl Leaf for UrlPath {
             "write the path as it stands in the request, percent-encoded and without the query";
         if !path.starts_with('/') {
             Err(Wrong::new("does not start with `/`", "start it with `/`")
-                .fix(format!("write `/{}`", crate::diagnostics::cut(path))))
+                .instead(format!("/{}", crate::diagnostics::cut(path))))
         } else if path.len() > LONGEST {
             Err(Wrong::new(format!("is longer than {LONGEST} bytes"), "write a shorter path"))
         } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
