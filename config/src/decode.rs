@@ -5,15 +5,20 @@
 //! keys, defaults, docs and bounds are written once for reading, for the schema and for `config show`
 //! (see [`section!`]).
 
+mod places;
 mod reader;
+mod respell;
 mod section;
 mod shape;
 mod suggest;
 
+pub(crate) use places::is_key;
 pub(crate) use reader::Reader;
-pub(crate) use section::{Field, Keys, Section, decode as decode_section, find, key_name, section};
+pub(crate) use section::{
+    Field, Keys, Section, decode as decode_section, find, has_unknown_key, key_name, section,
+};
 pub(crate) use shape::{List, Named, OneOrMany, WordOr};
-pub(crate) use suggest::closest;
+pub(crate) use suggest::{closest, normal};
 
 use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
@@ -25,6 +30,9 @@ use crate::{
 
 /// What can be read from a node.
 pub(crate) trait Decode: Sized {
+    /// The keys of a mapping whose keys are known.
+    const KEYS: &'static [&'static str] = &[];
+
     /// The value; `None` when something is wrong, which is then recorded.
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self>;
 
@@ -45,6 +53,11 @@ impl<T> At<T> {
     /// A value as if it had been written.
     pub(crate) fn of(value: T) -> Self {
         Self { value: Some(value), node: Tree::ROOT, written: true }
+    }
+
+    /// A key that `config show` leaves out.
+    pub(crate) fn absent() -> Self {
+        Self { value: None, node: Tree::ROOT, written: false }
     }
 
     /// A value that stands for what is written at `node`.
@@ -90,17 +103,12 @@ impl<T: Serialize> Serialize for At<T> {
 
 impl<T: Leaf> Decode for T {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.text(node, T::EXPECTED)?;
+        let text = reader.text(node, T::EXPECTED, T::HIDDEN.is_none())?;
         match T::parse(&text) {
             Ok(value) => Some(value),
             Err(wrong) => {
                 let subject = T::HIDDEN.map_or_else(|| text.shown(), str::to_owned);
-                let fix = wrong.fix.filter(|_| text.written.is_none());
-                reader.problem(
-                    node,
-                    format!("{subject} {}", wrong.what),
-                    fix.unwrap_or(wrong.help),
-                );
+                reader.wrong(node, &subject, wrong);
                 None
             }
         }

@@ -36,6 +36,8 @@ pub(crate) struct Problem {
     path: String,
     what: String,
     help: Option<String>,
+    /// What to write in its place, where that is known.
+    instead: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -59,12 +61,17 @@ impl Problem {
         path: impl Into<String>,
         what: impl Into<String>,
     ) -> Self {
-        Self { span, path: path.into(), what: what.into(), help: None }
+        Self { span, path: path.into(), what: what.into(), help: None, instead: None }
     }
 
     /// With the way to mend it.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// With what to write in its place.
+    pub(crate) fn instead(self, instead: Option<String>) -> Self {
+        Self { instead, ..self }
     }
 }
 
@@ -79,6 +86,21 @@ impl<'a> Report<'a> {
 
     pub(crate) fn push(&mut self, problem: Problem) {
         self.problems.push(problem);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Whether there are more problems than will be read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() > PRINTED_MAX
+    }
+
+    /// What to write in the place of the only problem.
+    pub(crate) fn instead(mut self) -> Option<String> {
+        let problem = self.problems.pop().filter(|_| self.problems.is_empty());
+        problem.and_then(|problem| problem.instead)
     }
 
     /// The value, unless something was wrong with it.

@@ -67,7 +67,7 @@ impl FileYaml {
         let shutdown = self.shutdown.0.take().and_then(|yaml| yaml.value(reader));
         let named = self.upstreams.take();
         scope.upstreams =
-            named.iter().flat_map(|named| &named.0).map(|(name, _)| name.clone()).collect();
+            named.as_ref().map(|named| named.0.iter().map(|(name, _)| name.clone()).collect());
         let upstreams = named.and_then(|named| upstreams(named, reader));
         let listeners = self.listeners.take().and_then(|list| listeners(list, &mut scope, reader));
         let threads = match optional(self.threads)? {

@@ -16,8 +16,8 @@ pub enum Mode {
 
 word! {
     Mode is "a mode" {
-        "enforce" => Enforce,
-        "shadow" => Shadow,
-        "disabled" => Disabled,
+        "enforce" ["on", "true", "yes", "enabled", "block", "active"] => Enforce,
+        "shadow" ["dryrun", "log", "audit", "monitor", "reportonly", "detect"] => Shadow,
+        "disabled" ["off", "false", "no", "none", "disable"] => Disabled,
     }
 }

@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::schema::{definition, root, sections};
 
 /// Every key of a configuration file as Markdown: a table for each section, with type, range, default
 /// and meaning.
 pub fn reference() -> String {
-    let schema = crate::schema::root();
+    let schema = root();
     let mut reference = Reference { definitions: &schema["$defs"], markdown: HEAD.to_owned() };
-    reference.section("", &schema);
+    for (path, object) in sections(&schema) {
+        reference.section(&path, object);
+    }
     reference.markdown
 }
 
@@ -28,18 +32,15 @@ struct Reference<'a> {
     markdown: String,
 }
 
-impl<'a> Reference<'a> {
-    /// The table of an object, then those of the objects below it.
-    fn section(&mut self, path: &str, object: &'a Value) {
-        let Some(properties) = object["properties"].as_object() else { return };
+impl Reference<'_> {
+    fn section(&mut self, path: &str, object: &Value) {
         let title = if path.is_empty() { "The file".to_owned() } else { format!("`{path}`") };
         self.line(&format!("\n## {title}\n\n{}\n", text(&object["description"])));
         self.line("| Key | Value | Default | Meaning |\n|---|---|---|---|");
-        for (key, schema) in properties {
+        for (key, schema) in object["properties"].as_object().into_iter().flatten() {
             let row = self.row(key, schema, object);
             self.line(&row);
         }
-        self.below(path, properties);
     }
 
     fn row(&self, key: &str, schema: &Value, object: &Value) -> String {
@@ -59,30 +60,6 @@ impl<'a> Reference<'a> {
         )
     }
 
-    fn below(&mut self, path: &str, properties: &'a Map<String, Value>) {
-        for (key, schema) in properties {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            self.objects(&path, schema);
-        }
-    }
-
-    /// The sections that a key's value leads to.
-    fn objects(&mut self, path: &str, schema: &'a Value) {
-        for choice in schema["anyOf"].as_array().into_iter().flatten() {
-            // "One or a list" leads to the same section twice.
-            if choice["type"] != "array" {
-                self.objects(path, choice);
-            }
-        }
-        if schema["items"].is_object() {
-            self.objects(&format!("{path}[]"), &schema["items"]);
-        } else if schema["additionalProperties"].is_object() {
-            self.objects(&format!("{path}.<name>"), &schema["additionalProperties"]);
-        } else if let Some(object) = self.definition(schema) {
-            self.section(path, object);
-        }
-    }
-
     /// What is written as the value, without the variable that every scalar may be.
     fn value(&self, schema: &Value) -> String {
         if let Some(choices) = schema["anyOf"].as_array() {
@@ -94,7 +71,7 @@ impl<'a> Reference<'a> {
             }
             return words.join(", or ");
         }
-        match (self.definition(schema), schema["type"].as_str()) {
+        match (definition(schema, self.definitions), schema["type"].as_str()) {
             (Some(definition), _) if definition["type"] == "object" => "mapping".to_owned(),
             (Some(_), _) => String::new(),
             (None, Some("array")) => format!("list of: {}", self.value(&schema["items"])),
@@ -103,11 +80,6 @@ impl<'a> Reference<'a> {
             }
             (None, _) => text(&schema["title"]).to_owned(),
         }
-    }
-
-    fn definition(&self, schema: &Value) -> Option<&'a Value> {
-        let name = schema["$ref"].as_str()?.strip_prefix("#/$defs/")?;
-        self.definitions.get(name)
     }
 
     fn line(&mut self, line: &str) {

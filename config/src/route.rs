@@ -18,7 +18,7 @@ pub struct Route {
     pub matches: Match,
     /// The name of an upstream that exists.
     pub upstream: String,
-    /// Responses are streams (server-sent events, gRPC streams): `total` ends at the response header.
+    /// Responses are streams (server-sent events, gRPC streams): `total` ends at the response header, and bodies have no limit.
     pub stream: bool,
     /// Rate limits, all or none debited; empty by default.
     pub rate_limits: Vec<RateLimit>,

@@ -31,7 +31,7 @@ pub(crate) use period::{Delay, Period, Time};
 pub(crate) use size::Size;
 pub(crate) use token::Token;
 pub(crate) use version::Version;
-pub(crate) use word::{Word, word};
+pub(crate) use word::{Spelling, Word, word};
 
 use schemars::Schema;
 
@@ -55,6 +55,8 @@ pub(crate) struct Wrong {
     pub(crate) help: String,
     /// How to mend this one; may hold the value, and is dropped when it came from a variable.
     pub(crate) fix: Option<String>,
+    /// What to write in its place, where that is known; goes the way of `fix`.
+    pub(crate) instead: Option<String>,
 }
 
 /// A value that one scalar holds.
@@ -72,11 +74,18 @@ pub(crate) trait Leaf: Sized {
 
 impl Wrong {
     pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), help: help.into(), fix: None }
+        Self { what: what.into(), help: help.into(), fix: None, instead: None }
     }
 
     pub(crate) fn fix(self, fix: impl Into<String>) -> Self {
         Self { fix: Some(fix.into()), ..self }
+    }
+
+    /// With the value that was probably meant; the help is to write it, unless a `fix` says more.
+    pub(crate) fn instead(self, value: impl Into<String>) -> Self {
+        let value = value.into();
+        let fix = self.fix.unwrap_or_else(|| format!("write `{value}`"));
+        Self { fix: Some(fix), instead: Some(value), ..self }
     }
 }
 

@@ -22,6 +22,54 @@ pub(crate) fn root() -> Value {
     schema.into()
 }
 
+/// Every section of a file's schema with its path, an outer one before those inside it.
+pub(crate) fn sections(root: &Value) -> Vec<(String, &Value)> {
+    let mut sections = Vec::new();
+    section(String::new(), root, &root["$defs"], &mut sections);
+    sections
+}
+
+fn section<'s>(
+    path: String,
+    object: &'s Value,
+    definitions: &'s Value,
+    sections: &mut Vec<(String, &'s Value)>,
+) {
+    let Some(properties) = object["properties"].as_object() else { return };
+    sections.push((path.clone(), object));
+    for (key, value) in properties {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        within(path, value, definitions, sections);
+    }
+}
+
+/// The sections that a key's value leads to.
+fn within<'s>(
+    path: String,
+    value: &'s Value,
+    definitions: &'s Value,
+    sections: &mut Vec<(String, &'s Value)>,
+) {
+    for choice in value["anyOf"].as_array().into_iter().flatten() {
+        // "One or a list" leads to the same section twice.
+        if choice["type"] != "array" {
+            within(path.clone(), choice, definitions, sections);
+        }
+    }
+    if value["items"].is_object() {
+        within(format!("{path}[]"), &value["items"], definitions, sections);
+    } else if value["additionalProperties"].is_object() {
+        within(format!("{path}.<name>"), &value["additionalProperties"], definitions, sections);
+    } else if let Some(object) = definition(value, definitions) {
+        section(path, object, definitions, sections);
+    }
+}
+
+/// What a value's `$ref` stands for.
+pub(crate) fn definition<'s>(value: &Value, definitions: &'s Value) -> Option<&'s Value> {
+    definitions.get(value["$ref"].as_str()?.strip_prefix("#/$defs/")?)
+}
+
 /// A mapping's schema under construction.
 pub(crate) struct Object {
     description: &'static str,

@@ -7,8 +7,9 @@ use crate::{Address, decode::Reader, tree::NodeId};
 /// Names and addresses seen so far.
 #[derive(Default)]
 pub(crate) struct Scope {
-    /// Every upstream that is written, also those with problems of their own.
-    pub(crate) upstreams: Vec<String>,
+    /// Every upstream that is written, also those with problems of their own; `None` when it is not known
+    /// which there are.
+    pub(crate) upstreams: Option<Vec<String>>,
     pub(crate) listeners: Taken<String>,
     pub(crate) addresses: Taken<Address>,
     pub(crate) routes: Taken<String>,

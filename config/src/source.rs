@@ -33,6 +33,12 @@ impl<'a> Source<'a> {
         self.lines.partition_point(|start| *start <= at)
     }
 
+    /// Where a line, from 1, begins, in bytes; the end of the file outside it.
+    pub(crate) fn start(&self, line: usize) -> usize {
+        let start = line.checked_sub(1).and_then(|index| self.lines.get(index));
+        start.copied().unwrap_or(self.text.len())
+    }
+
     /// The text of a line, from 1, without its end; empty outside the file.
     pub(crate) fn line_text(&self, line: usize) -> &'a str {
         let start = line.checked_sub(1).and_then(|index| self.lines.get(index));

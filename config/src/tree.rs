@@ -9,7 +9,7 @@
 
 mod parse;
 
-pub(crate) use parse::parse;
+pub(crate) use parse::{EXAMPLE, parse};
 
 use std::{fmt::Write as _, ops::Range};
 

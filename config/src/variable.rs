@@ -27,6 +27,8 @@ pub(crate) struct Expanded {
 pub(crate) struct VariableError {
     pub(crate) what: String,
     pub(crate) help: String,
+    /// Another way to mend it, where a default may stand in the file.
+    pub(crate) default: Option<String>,
 }
 
 /// Puts the variables of `text` in.
@@ -62,27 +64,32 @@ fn value(inside: &str, env: Environment<'_>) -> Result<String, VariableError> {
     let (name, rest) =
         inside.split_once(':').map_or((inside, None), |(name, rest)| (name, Some(rest)));
     if !is_name(name) {
-        return Err(VariableError {
-            what: "a `${...}` here does not name a variable".to_owned(),
-            help: "write `${NAME}`, and `$$` for a `$` before a `{`".to_owned(),
-        });
+        return Err(VariableError::new("a `${...}` here does not name a variable", UNNAMED));
     }
     let set = env(name);
     match (rest, rest.and_then(|rest| rest.split_at_checked(1))) {
         (None, _) => set.ok_or_else(|| VariableError {
-            what: format!("the variable {name} is not set"),
-            help: format!("set it, or write `${{{name}:-default}}`"),
+            default: Some(format!("or give it a default: `${{{name}:-...}}`")),
+            ..VariableError::new(
+                format!("the variable {name} is not set"),
+                format!("set {name} in the sidecar's environment"),
+            )
         }),
         (_, Some(("-", default))) => {
             Ok(set.filter(|set| !set.is_empty()).unwrap_or_else(|| default.to_owned()))
         }
-        (_, Some(("?", why))) => set.filter(|set| !set.is_empty()).ok_or_else(|| VariableError {
-            what: format!("the variable {name} is not set: {why}"),
-            help: format!("set {name}"),
+        (_, Some(("?", why))) => set.filter(|set| !set.is_empty()).ok_or_else(|| {
+            VariableError::new(
+                format!("the variable {name} is not set: {why}"),
+                format!("set {name} in the sidecar's environment"),
+            )
         }),
         _ => Err(VariableError {
-            what: format!("the variable {name} has neither `-` nor `?` after its `:`"),
-            help: format!("write `${{{name}:-default}}` or `${{{name}:?why it is needed}}`"),
+            default: Some(format!("or, with a default, `${{{name}:-...}}`")),
+            ..VariableError::new(
+                format!("the variable {name} has neither `-` nor `?` after its `:`"),
+                format!("write `${{{name}:?why it is needed}}`"),
+            )
         }),
     }
 }
@@ -94,9 +101,14 @@ fn is_name(name: &str) -> bool {
 }
 
 fn unclosed() -> VariableError {
-    VariableError {
-        what: "a `${` is never closed".to_owned(),
-        help: "write `${NAME}`, and `$$` for a `$` before a `{`".to_owned(),
+    VariableError::new("a `${` is never closed", UNNAMED)
+}
+
+const UNNAMED: &str = "write `${NAME}`, and `$$` for a `$` before a `{`";
+
+impl VariableError {
+    fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: help.into(), default: None }
     }
 }
 

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod whole;
+
 use std::fmt::Write as _;
 
 use weir_config::load;
+
+use self::whole::{beside, file, listener, route, upstream};
 
 /// What every variable here holds, and what no message may.
 const SECRET: &str = "hunter2";
@@ -26,35 +30,6 @@ fn check(name: &str, rows: &[&str], whole: impl Fn(&str) -> String) {
         writeln!(snapshot, "=== {row}\n{printed}").unwrap();
     }
     insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, snapshot) });
-}
-
-/// A file whose first route has `fragment` beside its upstream.
-fn route(fragment: &str) -> String {
-    let fragment = fragment.replace('\n', "\n        ");
-    listener(&format!("routes:\n  - upstream: app\n    {fragment}"))
-}
-
-/// A file whose first listener has `fragment` beside its address.
-fn listener(fragment: &str) -> String {
-    let fragment = fragment.replace('\n', "\n    ");
-    file(&format!("listeners:\n  - address: 0.0.0.0:8080\n    {fragment}"))
-}
-
-/// A file whose upstream is `fragment`.
-fn upstream(fragment: &str) -> String {
-    format!(
-        "version: 1\nlisteners: [{{ address: 0.0.0.0:8080, upstream: app }}]\nupstreams:\n  app: {fragment}\n"
-    )
-}
-
-/// A file with an upstream and `fragment`.
-fn file(fragment: &str) -> String {
-    format!("version: 1\n{fragment}\nupstreams:\n  app: {{ endpoints: [\"127.0.0.1:3000\"] }}\n")
-}
-
-/// A file that is whole but for `fragment`.
-fn beside(fragment: &str) -> String {
-    format!("{fragment}\n{}", file("listeners: [{ address: 0.0.0.0:8080, upstream: app }]"))
 }
 
 #[test]
@@ -82,6 +57,8 @@ fn breakers() {
             "breaker: { per: host }",
             "breaker:",
             "breaker: [adaptive]",
+            "breaker: { threshold: 5 }",
+            "breaker: { errors: 5 }",
         ],
         route,
     );
@@ -115,6 +92,13 @@ fn rate_limits() {
             "rate_limit: { QPS: 100, Burst: 20 }",
             "RateLimit: { Enable: true, QPS: 100, Burst: 20 }",
             "ratelimit: { enable: false, qps: \"${SECRET}\" }",
+            "rate_limit: off",
+            "rate_limit: { qps: 1,000 }",
+            "rate_limit: { requests_per_unit: 100, unit: second }",
+            "rate_limit: { qps: 1, per: ${SECRET} }",
+            "rate_limit: { qps: 1, per_ip: true }",
+            "rate_limit: { qps: 1, enabled: true }",
+            "rate_limit:\nqps: 100",
         ],
         route,
     );
@@ -142,6 +126,17 @@ fn other_policies() {
             "timeouts: { total: 5s }",
             "circuit_breaker: adaptive",
             "max_concurrency: 5",
+            "retry: { attempts: 3 }",
+            "retries: 3",
+            "queue: 10",
+            "connect_timeout: 5s",
+            "path_prefix: /a",
+            "mode: shadow",
+            "limit: 64",
+            "timeout: { idle: 0 }",
+            "timeout: { total: unlimited }",
+            "timeout: { write: 5s }",
+            "stream: true\nlimits: { body: 10MiB }",
             "stream: \"true\"",
             "stream: on",
         ],
@@ -168,6 +163,8 @@ fn matches() {
             "match: { headers: { \"x a\": a } }",
             "match: { headers: [x-a] }",
             "match: { prefix: /a }",
+            "match: { path_prefix: /a/* }",
+            "match: { headers: { x-a: \"${EMPTY:-}\" } }",
             "name: \" a\"",
             "name: \"\"",
             "name: 5",
@@ -194,6 +191,11 @@ fn listeners() {
             "routes:\n  - { name: a, upstream: app }\n  - { name: a, upstream: app }",
             "routes:\n  - { upstream: app, breaker: { consecutive: 1, name: b } }\n  - { name: b, upstream: app }",
             "routes:\n  - { upstream: app, timeout: &t { total: 5 } }\n  - { upstream: app, name: b, timeout: *t }",
+            "timeout: 5s\nupstream: app",
+            "concurrency: { limit: 5 }\nupstream: app",
+            "tls: { cert: a.pem }\nupstream: app",
+            "upstream: 127.0.0.1:3000",
+            "routes: { upstream: app }",
             "routes: [app]",
             "routes: [{}]",
         ],
@@ -254,6 +256,10 @@ fn upstreams() {
             "{ endpoints: [\"a:1\"], tls: { sni: \"*.example.org\" } }",
             "{ endpoints: [\"a:1\"], runtime: { go_pprof: 127.0.0.1:6060 } }",
             "{ hosts: [\"a:1\"] }",
+            "{ endpoints: [\"a:1\"], tls: false }",
+            "{ endpoints: [\"a:1\"], health_check: { path: / } }",
+            "{ endpoints: [\"a:1\"], timeout: 5s }",
+            "{ endpoints:[\"a:1\"] }",
         ],
         upstream,
     );
@@ -273,6 +279,7 @@ fn the_rest_of_the_file() {
             "admin: { token: \"${TOKEN:-tok-literal}\" }",
             "admin: { token: \"${TOKEN:?ask the platform team}\" }",
             "admin:\n  token:\n    tok-literal",
+            "admin: { token: \"${TOKEN}\" }",
             "admin: { tokn: tok-literal }",
             "threads: 0",
             "threads: many",
@@ -283,6 +290,8 @@ fn the_rest_of_the_file() {
             "listener: []",
             "admin: { adress: 127.0.0.1:1 }",
             "zzz: 1",
+            "log_level: debug",
+            "timeout: { total: 5s }",
             "<<: { threads: 1 }",
             "threads: ${SECRET}",
             "threads: ${UNSET}",
@@ -320,6 +329,15 @@ fn files_that_are_no_configuration() {
             "version: 1\n---\nversion: 1\n",
             "version: 1\n\tlisteners: []\n",
             "version: 1\r\nzzz: 1\r\n",
+            "version: 1\nlisteners:\n  - address: 0.0.0.0:8080\n  upstream: app\n",
+            "version: 1\nlisteners:\n  - name: a\n      address: 0.0.0.0:8080\n",
+            "version: 1\nlisteners:\n  - address: *:8080\n",
+            "version: 1\nlisteners:\n  - name: %a\n",
+            "version:1\nlisteners: []\n",
+            "version: 1\nlisteners: {}\nupstreams: [\"a:1\"]\n",
+            "version: 1\nlistener:\n  - { address: 8080, upstream: app }\nupstream:\n  app: { endpoints: [app] }\n",
+            "version: 1\nlisteners: [{ address: 0.0.0.0:8080, upstream: app }]\n",
+            "server {\n  listen 8080;\n}\n",
             "a: [1\nb: 2\n",
             "a: *b\n",
             "a: &a { b: *a }\n",

@@ -60,11 +60,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Check { file } => with_config(&file, |config| {
             let routes: usize = config.listeners.iter().map(|listener| listener.routes.len()).sum();
-            print(&format!(
-                "{}: ok ({} listeners, {routes} routes)\n",
-                file.display(),
-                config.listeners.len()
-            ));
+            let (listeners, routes) =
+                (counted(config.listeners.len(), "listener"), counted(routes, "route"));
+            print(&format!("{}: ok ({listeners}, {routes})\n", file.display()));
             ExitCode::SUCCESS
         }),
         Command::Schema => {
@@ -76,6 +74,11 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::SUCCESS
         }),
     }
+}
+
+/// `1 route`, `2 routes`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Reads a configuration, or says what is wrong with it.

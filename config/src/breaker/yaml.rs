@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     AdaptiveBreaker, Breaker, BreakerScope, Mode, Trip, TripBreaker,
-    decode::{At, Decode, Keys as _, Reader, Section, WordOr, optional, section},
+    decode::{At, Decode, Reader, Section, WordOr, has_unknown_key, optional, section},
     scalar::{Count, Decimal, Name, Percent, Period, Time, word},
     tree::NodeId,
 };
@@ -25,12 +25,12 @@ pub(crate) enum Adaptive {
     Adaptive,
 }
 
-word! { Adaptive is "the word `adaptive`" { "adaptive" => Adaptive } }
+word! { Adaptive is "the word `adaptive`" { "adaptive" ["on", "true", "enabled", "default"] => Adaptive } }
 
 word! {
     BreakerScope is "the scope of a breaker" {
         "route" => Route,
-        "endpoint" => Endpoint,
+        "endpoint" ["host", "instance", "server"] => Endpoint,
     }
 }
 
@@ -98,6 +98,9 @@ section! {
 const SHARED: [&str; 3] = ["name", "per", "mode"];
 
 impl Decode for BreakerYaml {
+    /// What one value may stand for; the other thresholds need more than one.
+    const KEYS: &'static [&'static str] = &["consecutive", "error_ratio", "mode", "per"];
+
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         let entries = reader.node(node).entries();
         let adaptive = entries.iter().all(|entry| SHARED.contains(&entry.key.as_str()));
@@ -254,7 +257,11 @@ impl TripBreakerYaml {
                     "add `slow_ratio: 80%` beside it",
                 );
             }
-            (None, None) if self.consecutive.is_none() && self.error_ratio.is_none() => {
+            (None, None)
+                if self.consecutive.is_none()
+                    && self.error_ratio.is_none()
+                    && !has_unknown_key::<Self>(node, reader) =>
+            {
                 let help =
                     "add `error_ratio: 50%` or `consecutive: 5`, or write `breaker: adaptive`";
                 reader.problem(node, "no threshold would ever open this breaker", help);

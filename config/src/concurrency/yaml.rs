@@ -43,7 +43,8 @@ impl Leaf for Permits {
     fn parse(text: &Text) -> Result<Self, Wrong> {
         match text.text.as_str() {
             "adaptive" => {
-                Err(Wrong::new("is not built yet", "write a number, such as `limit: 64`"))
+                let wrong = Wrong::new("is not built yet", "write a number, such as `limit: 64`");
+                Err(wrong.fix("write a number, such as `limit: 64`").instead("64"))
             }
             _ => Count::parse(text).map(Self),
         }

@@ -1,11 +1,13 @@
 //! A tree under the eyes of its readers: scalars with their variables put in, and problems with their
 //! places.
 
+use super::Decode;
 use crate::{
     Diagnostics,
     diagnostics::{Problem, Report},
-    scalar::{Text, of_variable, quoted},
-    tree::{Entry, Kind, Node, NodeId, Tree},
+    scalar::{Text, Wrong, of_variable, quoted},
+    source::Source,
+    tree::{self, Entry, Kind, Node, NodeId, Tree},
     variable::{self, Environment},
 };
 
@@ -14,11 +16,30 @@ pub(crate) struct Reader<'a> {
     tree: &'a Tree,
     env: Environment<'a>,
     report: Report<'a>,
+    /// Values whose problem is told already.
+    told: Vec<NodeId>,
+    /// Whether this reads what a message might offer, and no message of its own is wanted.
+    trial: bool,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(tree: &'a Tree, env: Environment<'a>, report: Report<'a>) -> Self {
-        Self { tree, env, report }
+        Self { tree, env, report, told: Vec::new(), trial: false }
+    }
+
+    /// Whether `text` would be read as a `T` without a problem; else, what to write instead of the one
+    /// value that is wrong with it, where that is known. A trial makes no trials of its own.
+    pub(crate) fn tried<T: Decode>(&self, text: &str) -> Result<(), Option<String>> {
+        if self.trial || self.report.is_full() {
+            return Err(None);
+        }
+        let mut report = Report::new(Source::new("", text));
+        let Some(tree) = tree::parse(text, &mut report) else { return Err(None) };
+        let mut reader = Reader { trial: true, ..Reader::new(&tree, self.env, report) };
+        match T::decode(Tree::ROOT, &mut reader) {
+            Some(_) if reader.report.is_empty() => Ok(()),
+            _ => Err(reader.report.instead()),
+        }
     }
 
     pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Diagnostics> {
@@ -37,7 +58,29 @@ impl<'a> Reader<'a> {
     /// Records a problem with a node as a whole.
     pub(crate) fn problem(&mut self, id: NodeId, what: impl Into<String>, help: impl Into<String>) {
         let problem = Problem::new(self.tree.label(id), self.tree.path(id), what);
-        self.report.push(problem.help(help));
+        self.push(id, problem.help(help));
+    }
+
+    /// Records what is wrong with a single value, which the message calls `subject`.
+    pub(crate) fn wrong(&mut self, id: NodeId, subject: &str, wrong: Wrong) {
+        let (fix, instead) = match self.is_variable(id) {
+            true => (None, None),
+            false => (wrong.fix, wrong.instead),
+        };
+        let what = format!("{subject} {}", wrong.what);
+        let problem = Problem::new(self.tree.label(id), self.tree.path(id), what);
+        self.push(id, problem.help(fix.unwrap_or(wrong.help)).instead(instead));
+    }
+
+    fn push(&mut self, id: NodeId, problem: Problem) {
+        if !self.told.contains(&id) {
+            self.report.push(problem);
+        }
+    }
+
+    /// Whatever else is wrong with a value, a message that makes it needless is there already.
+    pub(crate) fn tell_no_more(&mut self, id: NodeId) {
+        self.told.push(id);
     }
 
     /// Records a problem with one key of a mapping.
@@ -53,30 +96,33 @@ impl<'a> Reader<'a> {
         self.report.push(problem.help(format!("add `{key}: {example}`")));
     }
 
-    /// Records that a node is of the wrong kind.
-    pub(crate) fn unexpected(&mut self, id: NodeId, expected: &str) {
+    /// Records that a node is of the wrong kind; `help` is for one that is a value at all.
+    pub(crate) fn unexpected(&mut self, id: NodeId, expected: &str, help: Option<String>) {
         let node = self.node(id);
         let what = format!("{} where {expected} is expected", node.described());
-        let help = match &node.kind {
-            Kind::Scalar(scalar) if scalar.is_null() && id != Tree::ROOT => {
+        let help = match (&node.kind, help) {
+            _ if id == Tree::ROOT => tree::EXAMPLE.to_owned(),
+            (Kind::Scalar(scalar), _) if scalar.is_null() => {
                 "write a value, or leave the key out".to_owned()
             }
-            Kind::List(_) if self.line_text(id).contains("::") => {
+            (_, Some(help)) => help,
+            (Kind::List(_), None) if self.line_text(id).contains("::") => {
                 "IPv6 addresses go in quotes: \"[::1]:8080\"".to_owned()
             }
-            _ => format!("write {expected}"),
+            (_, None) => format!("write {expected}"),
         };
         self.problem(id, what, help);
     }
 
-    /// A scalar with its variables put in; `expected` names the type in the message when it is none.
-    pub(crate) fn text(&mut self, id: NodeId, expected: &str) -> Option<Text> {
+    /// A scalar with its variables put in; `expected` names the type in the message when it is none, and
+    /// `open` says whether a default may stand in the file.
+    pub(crate) fn text(&mut self, id: NodeId, expected: &str, open: bool) -> Option<Text> {
         let Kind::Scalar(scalar) = &self.node(id).kind else {
-            self.unexpected(id, expected);
+            self.unexpected(id, expected, None);
             return None;
         };
         if scalar.is_null() {
-            self.unexpected(id, expected);
+            self.unexpected(id, expected, None);
             return None;
         }
         match variable::expand(&scalar.text, self.env) {
@@ -86,7 +132,9 @@ impl<'a> Reader<'a> {
                 written: expanded.variable.then(|| scalar.text.clone()),
             }),
             Err(error) => {
-                self.problem(id, error.what, error.help);
+                let default = error.default.filter(|_| open);
+                let help = [Some(error.help), default].into_iter().flatten().collect::<Vec<_>>();
+                self.problem(id, error.what, help.join(", "));
                 None
             }
         }

@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
-use super::{At, Decode, Reader, suggest};
+use super::{At, Decode, Reader, respell, suggest};
 use crate::tree::{Entry, Kind, NodeId};
 
 /// A mapping that may be left out, because all its keys may.
@@ -25,9 +25,7 @@ pub(crate) trait Field: Sized {
 }
 
 /// What [`section!`] writes for a struct.
-pub(crate) trait Keys: Sized {
-    const KEYS: &'static [&'static str];
-
+pub(crate) trait Keys: Decode {
     /// Reads the section from the entries of `owner`; of none when it was left out.
     fn from_entries(owner: NodeId, entries: &[Entry], reader: &mut Reader<'_>) -> Self;
 }
@@ -47,6 +45,10 @@ impl<T: Decode> Field for At<T> {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         T::schema(generator)
+    }
+
+    fn is_absent(&self) -> bool {
+        self.value.is_none()
     }
 }
 
@@ -112,22 +114,44 @@ impl<T> At<T> {
     }
 }
 
-/// Reads a section's node, unknown keys included.
+/// Reads a section's node. A key that is unknown, but most likely means one that is not written, is read
+/// as that: what is below it is checked too, and nothing seems to be missing.
 pub(crate) fn decode<T: Keys>(node: NodeId, reader: &mut Reader<'_>) -> Option<T> {
     let Kind::Mapping(entries) = &reader.node(node).kind else {
-        reader.unexpected(node, "a mapping of keys");
+        let help = instead_of_a_section::<T>(node, reader);
+        reader.unexpected(node, "a mapping of keys", Some(help));
         return None;
     };
-    for entry in entries.iter().filter(|entry| !T::KEYS.contains(&entry.key.as_str())) {
-        let help = suggest::key(entry, T::KEYS, reader);
-        reader.key_problem(
-            node,
-            entry,
-            format!("there is no key `{}` here", crate::diagnostics::cut(&entry.key)),
-            help,
-        );
+    let unknown = |entry: &&Entry| !T::KEYS.contains(&entry.key.as_str());
+    if entries.iter().filter(unknown).count() > 1
+        && let Some(block) = respell::mapping::<T>(entries, true, reader)
+    {
+        reader.problem(node, "keys are spelled otherwise here", format!("write `{block}`"));
+        return None;
     }
-    Some(T::from_entries(node, entries, reader))
+    let mut read = entries.clone();
+    for (entry, read) in entries.iter().zip(&mut read).filter(|(entry, _)| unknown(entry)) {
+        let guess = suggest::key(entry, T::KEYS, reader);
+        let what = format!("there is no key `{}` here", crate::diagnostics::cut(&entry.key));
+        reader.key_problem(node, entry, what, guess.help);
+        if let Some(meant) = guess.meant.filter(|meant| find(entries, meant).is_none()) {
+            read.key = meant.to_owned();
+        }
+    }
+    Some(T::from_entries(node, &read, reader))
+}
+
+fn instead_of_a_section<T: Keys>(node: NodeId, reader: &Reader<'_>) -> String {
+    let section = respell::switched_on::<T>(node, reader);
+    match section.or_else(|| respell::section::<T>(node, reader)) {
+        Some(section) => format!("write `{section}`"),
+        None => format!("write some of these keys, or leave it out: {}", T::KEYS.join(", ")),
+    }
+}
+
+/// Whether a section has a key that is none: what seems to be missing may be that.
+pub(crate) fn has_unknown_key<T: Keys>(node: NodeId, reader: &Reader<'_>) -> bool {
+    reader.node(node).entries().iter().any(|entry| !T::KEYS.contains(&entry.key.as_str()))
 }
 
 pub(crate) fn find(entries: &[Entry], key: &str) -> Option<NodeId> {
@@ -156,8 +180,6 @@ macro_rules! section {
         }
 
         impl $crate::decode::Keys for $name {
-            const KEYS: &'static [&'static str] = &[$( $crate::decode::key_name(stringify!($field)) ),+];
-
             fn from_entries(
                 owner: $crate::tree::NodeId,
                 entries: &[$crate::tree::Entry],
@@ -174,6 +196,8 @@ macro_rules! section {
         }
 
         impl $crate::decode::Decode for $name {
+            const KEYS: &'static [&'static str] = &[$( $crate::decode::key_name(stringify!($field)) ),+];
+
             fn decode(
                 node: $crate::tree::NodeId,
                 reader: &mut $crate::decode::Reader<'_>,

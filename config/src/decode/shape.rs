@@ -3,10 +3,9 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{At, Decode, Reader};
+use super::{At, Decode, Reader, respell};
 use crate::{
-    diagnostics::cut,
-    scalar::{Leaf as _, Name, Text},
+    scalar::{Leaf as _, Name, Text, Word, Wrong},
     tree::{Kind, NodeId},
 };
 
@@ -23,13 +22,14 @@ impl<T: Decode, const MIN: usize> Decode for List<T, MIN> {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         let items = match &reader.node(node).kind {
             Kind::List(items) => items,
-            Kind::Scalar(scalar) if !scalar.is_null() => {
-                let help = format!("write a list: `[{:?}]`", cut(&scalar.text));
-                reader.problem(node, "a single value where a list is expected", help);
+            Kind::Mapping(_) => {
+                let help = "write a list: each entry begins with `- `".to_owned();
+                reader.unexpected(node, "a list", Some(help));
                 return None;
             }
-            _ => {
-                reader.unexpected(node, "a list");
+            Kind::Scalar(_) => {
+                let list = respell::list::<Self>(node, reader);
+                reader.unexpected(node, "a list", list.map(|list| format!("write `{list}`")));
                 return None;
             }
         };
@@ -64,7 +64,12 @@ impl<T: Decode> Decode for OneOrMany<T> {
 impl<T: Decode> Decode for Named<T> {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         let Kind::Mapping(entries) = &reader.node(node).kind else {
-            reader.unexpected(node, "a mapping of names");
+            let block = respell::section::<T>(node, reader);
+            let help = format!(
+                "write each under its name: `app: {}`",
+                block.as_deref().unwrap_or("{ ... }")
+            );
+            reader.unexpected(node, "a mapping of names", Some(help));
             return None;
         };
         if entries.is_empty() {
@@ -128,10 +133,16 @@ pub(crate) enum WordOr<W, T> {
     Mapping(T),
 }
 
-impl<W: Decode, T: Decode> Decode for WordOr<W, T> {
+impl<W: Word, T: Decode> Decode for WordOr<W, T> {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         match &reader.node(node).kind {
-            Kind::Scalar(scalar) if !scalar.is_null() => W::decode(node, reader).map(Self::Word),
+            Kind::Scalar(scalar) if !scalar.is_null() => {
+                let text = reader.text(node, <W as Word>::EXPECTED, true)?;
+                W::parse(&text)
+                    .map(Self::Word)
+                    .map_err(|wrong| or_mapping::<T>(node, &text, wrong, reader))
+                    .ok()
+            }
             _ => T::decode(node, reader).map(Self::Mapping),
         }
     }
@@ -141,6 +152,16 @@ impl<W: Decode, T: Decode> Decode for WordOr<W, T> {
         let mapping = T::schema(generator);
         json_schema!({ "anyOf": [word, mapping] })
     }
+}
+
+/// Records a word that is none; the mapping that it stands for is offered before the words.
+fn or_mapping<T: Decode>(node: NodeId, text: &Text, wrong: Wrong, reader: &mut Reader<'_>) {
+    let block = respell::section::<T>(node, reader).filter(|_| wrong.fix.is_none());
+    let wrong = match block {
+        Some(block) => wrong.fix(format!("write `{block}`")),
+        None => wrong,
+    };
+    reader.wrong(node, &text.shown(), wrong);
 }
 
 impl<W: Serialize, T: Serialize> Serialize for WordOr<W, T> {

@@ -1,69 +1,132 @@
 //! "Did you mean": the key or name someone had in mind.
 
-use super::Reader;
-use crate::{
-    diagnostics::cut,
-    tree::{Entry, Kind, NodeId},
-};
+use super::{Reader, places, respell};
+use crate::{rate_limit::yaml::RateLimitYaml, tree::Entry};
 
-/// What other proxies and libraries call our keys, without case, `_` and `-`.
+/// What other proxies and libraries call our keys, as [`normal`] writes them.
 const ALIASES: &[(&str, &[&str])] = &[
     ("rate_limit", &["limiter", "ratelimiter", "ratelimits", "throttle"]),
-    ("qps", &["rps", "requestspersecond", "reqpersec", "rate"]),
+    ("qps", &["rps", "requestspersecond", "requestsperunit", "reqpersec", "rate", "limit"]),
     ("breaker", &["circuitbreaker", "circuitbreakers", "outlierdetection"]),
+    ("consecutive", &["consecutive5xx", "consecutiveerrors", "maxfails"]),
+    ("error_ratio", &["errorpercent", "errorthreshold", "failureratio", "threshold"]),
+    ("min_requests", &["requestvolume", "requestvolumethreshold", "minimumrequests"]),
+    ("open_for", &["baseejectiontime", "failtimeout", "sleepwindow"]),
     ("timeout", &["timeouts", "deadlines"]),
-    ("limits", &["limit"]),
+    ("connect", &["connecttimeout", "proxyconnecttimeout", "timeoutconnect"]),
+    ("first_byte", &["proxyreadtimeout", "readtimeout", "timeoutserver", "read"]),
+    ("total", &["request", "overall", "requesttimeout", "timeoutms"]),
+    ("idle", &["idletimeout", "streamidletimeout", "timeouttunnel"]),
+    ("keepalive", &["keepalivetimeout", "timeouthttpkeepalive"]),
+    ("request_header", &["clientheadertimeout", "timeouthttprequest"]),
+    ("body", &["bodysize", "clientmaxbodysize", "maxbodysize", "maxbytes", "maxrequestbytes"]),
+    ("connections", &["maxconnections", "workerconnections"]),
     ("limit", &["maxconcurrency", "maxinflight", "maxconcurrentrequests"]),
     (
         "concurrency",
         &[
+            "limit",
             "maxconcurrency",
             "maxinflight",
             "maxconcurrentrequests",
+            "maxconn",
             "maxconns",
             "bulkhead",
             "loadshedding",
             "shedding",
         ],
     ),
+    ("per", &["perroute", "perip", "perclient", "perkey", "by", "key"]),
+    ("length", &["depth", "maxpending", "maxpendingrequests", "size"]),
+    ("client", &["ip", "clientip", "address"]),
     ("address", &["listen", "bind", "port", "addr", "host"]),
-    ("upstream", &["backend", "cluster", "service", "target", "proxypass"]),
+    ("upstream", &["backend", "cluster", "service", "target", "proxypass", "defaultbackend"]),
     ("upstreams", &["backends", "clusters", "services"]),
     ("listeners", &["servers", "entrypoints", "frontends"]),
     ("endpoints", &["hosts", "targets", "urls", "servers", "addresses"]),
-    ("path_prefix", &["prefix"]),
+    ("path_prefix", &["prefix", "location"]),
     ("path_regex", &["regex"]),
     ("balance", &["lb", "lbpolicy", "loadbalancer", "loadbalancing"]),
-    ("threads", &["workers"]),
-    ("total", &["request", "overall"]),
+    ("threads", &["workers", "workerprocesses", "nbthread"]),
     ("sni", &["servername"]),
+    ("ca", &["cafile", "trustedca"]),
 ];
 
-/// Keys that later versions may have.
-const NOT_YET: &[(&str, &str)] = &[(
-    "shared",
-    "limits that several sidecars share are not built yet; leave `shared` out, and this sidecar counts for itself",
-)];
+/// Keys that are looked for in vain: how they are written, a key of the sections where that is
+/// (empty for every one), and what there is instead.
+const ABSENT: &[(&[&str], &str, &str)] = &[
+    (
+        &["shared"],
+        "qps",
+        "limits that several sidecars share are not built yet; leave `shared` out, and this sidecar counts for itself",
+    ),
+    (
+        &["retry", "retries", "retrypolicy", "numretries", "retryon", "proxynextupstream"],
+        "",
+        "retries are not built yet; leave it out: a request that has failed is not sent again",
+    ),
+    (&["defer", "deferred"], "", "deferred routes are not built yet; leave it out"),
+    (
+        &["healthcheck", "healthchecks", "check"],
+        "",
+        "endpoints are not probed; leave it out, and on a route `breaker: { per: endpoint }` passes over those that fail",
+    ),
+    (
+        &["tls", "ssl", "downstreamtlscontext"],
+        "routes",
+        "listeners do not speak TLS yet; leave it out, and end TLS before the sidecar",
+    ),
+    (
+        &["protocol"],
+        "routes",
+        "leave it out: a listener hears by itself whether HTTP/1.1 or HTTP/2 is spoken",
+    ),
+    (
+        &["log", "logging", "loglevel", "logs"],
+        "",
+        "leave it out; the variable WEIR_LOG sets the level, as in `WEIR_LOG=debug`",
+    ),
+    (&["<<"], "", "merge keys are not read; write the keys out"),
+];
+
+/// What to say of an unknown key.
+pub(super) struct Guess {
+    pub(super) help: String,
+    /// The key that it most likely is.
+    pub(super) meant: Option<&'static str>,
+}
+
+impl Guess {
+    fn help(help: impl Into<String>) -> Self {
+        Self { help: help.into(), meant: None }
+    }
+
+    fn meant(key: &'static str) -> Self {
+        Self { help: format!("did you mean `{key}`?"), meant: Some(key) }
+    }
+}
 
 /// How to mend an unknown key.
-pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> String {
-    if let Some(ours) = go_zero(entry, reader) {
-        return format!("write it on a route, as `{ours}`");
-    }
-    if let Some((_, help)) = NOT_YET.iter().find(|(key, _)| *key == entry.key) {
-        return (*help).to_owned();
-    }
-    let written = normal(&entry.key);
+pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> Guess {
+    let meant = || spelling(&entry.key, keys).or_else(|| closest(&entry.key, keys.iter().copied()));
+    absent(&entry.key, keys)
+        .or_else(|| respell::switch(entry, keys, reader).map(Guess::help))
+        .or_else(|| rate_limit(entry, keys, reader))
+        .or_else(|| flow_slip(entry, keys, reader))
+        .or_else(|| meant().map(Guess::meant))
+        .or_else(|| places::help(&entry.key).map(Guess::help))
+        .unwrap_or_else(|| Guess::help(format!("the keys here are {}", keys.join(", "))))
+}
+
+/// The key that differs from what is written in case, `_` and `-` alone, or that others call so.
+pub(super) fn spelling(written: &str, keys: &[&'static str]) -> Option<&'static str> {
+    let written = normal(written);
     let same = keys.iter().find(|key| normal(key) == written);
     let alias = || {
         let meant = ALIASES.iter().filter(|(_, aliases)| aliases.contains(&written.as_str()));
         meant.map(|(ours, _)| ours).find_map(|ours| keys.iter().find(|key| *key == ours))
     };
-    match same.or_else(alias).copied().or_else(|| closest(&entry.key, keys.iter().copied())) {
-        Some(key) => format!("did you mean `{key}`?"),
-        None if entry.key == "<<" => "merge keys are not read; write the keys out".to_owned(),
-        None => format!("the keys here are {}", keys.join(", ")),
-    }
+    same.or_else(alias).copied()
 }
 
 /// The candidate that is at most a slip of the fingers away: one edit in three letters.
@@ -84,46 +147,49 @@ pub(crate) fn closest<'c>(
         .map(|candidate| {
             (strsim::damerau_levenshtein(&written, &candidate.to_lowercase()), candidate)
         })
-        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
+        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// go-zero's `RateLimit: { Enable, QPS, Burst }` in our spelling, with the numbers as written.
-fn go_zero(entry: &Entry, reader: &Reader<'_>) -> Option<String> {
-    if normal(&entry.key) != "ratelimit" {
-        return None;
-    }
-    let found = |name: &str| {
-        let entries = reader.node(entry.value).entries();
-        entries
-            .iter()
-            .find(|entry| normal(&entry.key) == name)
-            .and_then(|entry| written(entry.value, reader))
-    };
-    let mut ours = format!("rate_limit: {{ qps: {}", found("qps")?);
-    if let Some(burst) = found("burst") {
-        ours += &format!(", burst: {burst}");
-    }
-    if found("enable").is_some_and(|enable| enable == "false") {
-        ours += ", mode: disabled";
-    }
-    Some(ours + " }")
+/// Letters and digits alone, in lower case: `RateLimit`, `rate-limit` and `rate_limit` are one.
+pub(crate) fn normal(key: &str) -> String {
+    key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
-/// A scalar as the file has it: a variable by its name.
-fn written(node: NodeId, reader: &Reader<'_>) -> Option<String> {
-    match &reader.node(node).kind {
-        // A variable needs its quotes inside `{ }`.
-        Kind::Scalar(scalar) if scalar.text.contains("${") => {
-            Some(format!("{:?}", cut(&scalar.text)))
-        }
-        Kind::Scalar(scalar) => Some(cut(&scalar.text)),
-        _ => None,
-    }
+fn absent(written: &str, keys: &[&'static str]) -> Option<Guess> {
+    let written = normal(written);
+    let fits = |section: &&str| section.is_empty() || keys.contains(section);
+    let mut rows = ABSENT.iter();
+    let (_, _, help) =
+        rows.find(|(names, section, _)| names.contains(&written.as_str()) && fits(section))?;
+    Some(Guess::help(*help))
 }
 
-/// A key's value as an example, for the keys that a file cannot do without.
+/// A rate limit under another name or in another place, such as go-zero's `RateLimit: { Enable, QPS,
+/// Burst }`, in our spelling and with the numbers as written.
+fn rate_limit(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> Option<Guess> {
+    spelling(&entry.key, &["rate_limit"])?;
+    let entries = reader.node(entry.value).entries();
+    let block = respell::mapping::<RateLimitYaml>(entries, false, reader)?;
+    let place = if keys.contains(&"rate_limit") { "" } else { " on a route" };
+    Some(Guess::help(format!("write{place} `rate_limit: {block}`")))
+}
+
+/// `key:value` and `1,000` inside `{ }`, where YAML takes the one for one word and the other for two.
+fn flow_slip(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> Option<Guess> {
+    if entry.key.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Guess::help("a comma inside `{ }` ends a value; write numbers without"));
+    }
+    let (written, value) = entry.key.split_once(':')?;
+    let meant = spelling(written, keys)?;
+    reader.tell_no_more(entry.value);
+    let help =
+        format!("put a space after the colon: `{meant}: {}`", crate::diagnostics::cut(value));
+    Some(Guess { help, meant: Some(meant) })
+}
+
+/// A key's value as an example, for the keys that a file cannot do without and those of `per`.
 pub(super) fn example(key: &str) -> &'static str {
     match key {
         "version" => "1",
@@ -133,10 +199,9 @@ pub(super) fn example(key: &str) -> &'static str {
         "endpoints" => "[\"127.0.0.1:3000\"]",
         "qps" => "100",
         "upstream" => "<the name of an upstream>",
+        "header" => "x-api-key",
+        "cookie" => "session",
+        "query" => "api_key",
         _ => "...",
     }
-}
-
-fn normal(key: &str) -> String {
-    key.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }

@@ -96,7 +96,7 @@ static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
     clippy::unwrap_used,
     reason = "the patterns are constants, and every test that prints builds them"
 )]
-fn pattern(text: &str) -> Regex {
+pub(super) fn pattern(text: &str) -> Regex {
     Regex::new(text).unwrap()
 }
 

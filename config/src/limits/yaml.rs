@@ -2,7 +2,7 @@
 
 use crate::{
     ListenerLimits, RouteLimits,
-    decode::{At, section},
+    decode::{At, Reader, section},
     scalar::{Count, Size},
 };
 
@@ -31,7 +31,7 @@ section! {
 section! {
     /// What a route takes.
     struct RouteLimitsYaml {
-        /// Bytes of a request body; above it 413. Zero takes no body at all.
+        /// Bytes of a request body; above it 413. Zero takes no body at all. Bodies of a `stream: true` route have no limit.
         body: At<Size<0, BODY_MAX>> = Size::mib(10),
         /// Streams open at once: WebSockets, and every request of a `stream: true` route; each holds a permit of `concurrency` too.
         streams: At<Count<1, 1_000_000>> = Count(1_000),
@@ -67,7 +67,19 @@ impl RouteLimitsYaml {
         Some(RouteLimits { body: self.body.take()?.0, streams: self.streams.take()?.nonzero()? })
     }
 
-    pub(crate) fn of(limits: &RouteLimits) -> Self {
-        Self { body: At::of(Size(limits.body)), streams: At::of(Count(limits.streams.get())) }
+    /// On a route of streams.
+    pub(crate) fn check_stream(&self, reader: &mut Reader<'_>) {
+        if self.body.written() {
+            reader.problem(
+                self.body.node(),
+                "a `stream: true` route takes bodies of any length, so this limit would never be asked",
+                "leave `body` out, or `stream: true` on a route whose bodies shall have a limit",
+            );
+        }
+    }
+
+    pub(crate) fn of(limits: &RouteLimits, stream: bool) -> Self {
+        let body = if stream { At::absent() } else { At::of(Size(limits.body)) };
+        Self { body, streams: At::of(Count(limits.streams.get())) }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Address, Listener, Route,
-    decode::{At, List, Reader, Section, section},
+    decode::{At, List, Reader, Section, has_unknown_key, section},
     limits::yaml::ListenerLimitsYaml,
     route::yaml::RouteYaml,
     scalar::Name,
@@ -63,6 +63,7 @@ impl ListenerYaml {
             (None, Some(upstream)) => {
                 Some(vec![At::placed(RouteYaml::everything(upstream, node, reader), node)])
             }
+            (None, None) if has_unknown_key::<Self>(node, reader) => None,
             (routes, _) => {
                 let help = "write `upstream: <name>` for one route that takes everything, or `routes:` for a list";
                 let what = if routes.is_some() {

@@ -2,7 +2,7 @@
 
 use crate::{
     Key, Mode, RateLimit,
-    decode::{At, OneOrMany, Reader, WordOr, optional, section},
+    decode::{At, OneOrMany, Reader, WordOr, has_unknown_key, optional, section},
     scalar::{Count, Decimal, Flag, HeaderName, Name, Param, word},
     tree::NodeId,
 };
@@ -66,9 +66,9 @@ pub(crate) enum KeyWord {
 }
 
 word! {
-    KeyWord is "a key" {
-        "route" => Route,
-        "client" => Client,
+    KeyWord is "one of the words `route` and `client`" {
+        "route" ["global", "all", "service"] => Route,
+        "client" ["ip", "clientip", "address", "remoteaddr", "remoteaddress", "sourceip"] => Client,
     }
 }
 
@@ -145,6 +145,7 @@ fn key(form: KeyForm, node: NodeId, reader: &mut Reader<'_>) -> Option<Key> {
         (None, Some(header), None, None) => header.take().map(|name| Key::Header(name.0)),
         (None, None, Some(cookie), None) => cookie.take().map(|name| Key::Cookie(name.0)),
         (None, None, None, Some(query)) => query.take().map(|name| Key::Query(name.0)),
+        (None, None, None, None) if has_unknown_key::<KeyYaml>(node, reader) => None,
         _ => {
             let help =
                 "write one of `client`, `header`, `cookie` and `query`; several keys make a list";

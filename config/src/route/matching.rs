@@ -20,7 +20,7 @@ section! {
         host: Option<At<Host>>,
         /// Methods, in upper case; every one by default.
         methods: Option<At<List<Method, 1>>>,
-        /// Headers with their exact values, each of which must hold; an empty value takes any.
+        /// Headers with their exact values, each of which must hold; `""` takes any value, and a variable must not be empty.
         headers: Option<At<Headers>>,
     }
 }
@@ -31,7 +31,7 @@ pub(crate) struct Headers(Vec<(HeaderName, HeaderValue)>);
 impl Decode for Headers {
     fn decode(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
         let Kind::Mapping(entries) = &reader.node(node).kind else {
-            reader.unexpected(node, "a mapping of header names to values");
+            reader.unexpected(node, "a mapping of header names to values", None);
             return None;
         };
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();

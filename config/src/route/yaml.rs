@@ -23,7 +23,7 @@ section! {
         r#match: Section<MatchYaml>,
         /// The name of an upstream.
         upstream: At<Name>,
-        /// Whether responses are streams (server-sent events, gRPC streams): `timeout.total` then ends at the response header.
+        /// Whether responses are streams (server-sent events, gRPC streams): `timeout.total` then ends at the response header, and `limits.body` is not asked.
         stream: At<Flag> = Flag(false),
         /// How often, per which key; one or a list, all or none debited.
         rate_limit: Option<At<OneOrMany<RateLimitYaml>>>,
@@ -48,6 +48,9 @@ impl RouteYaml {
     ) -> Option<Route> {
         let upstream = known(&self.upstream, scope, reader);
         let timeout = self.timeout.0.take().and_then(|yaml| yaml.value(reader));
+        if let (Some(Flag(true)), Some(limits)) = (self.stream.get(), self.limits.0.get()) {
+            limits.check_stream(reader);
+        }
         let limits = self.limits.0.take().and_then(RouteLimitsYaml::value);
         let matches = self.r#match.0.node();
         let matches = self.r#match.0.take().and_then(|yaml| yaml.value(matches, reader));
@@ -110,7 +113,7 @@ impl RouteYaml {
             breaker: Some(At::of(breaker::of(&route.breaker))),
             concurrency: Section(At::of(ConcurrencyYaml::of(&route.concurrency))),
             timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
-            limits: Section(At::of(RouteLimitsYaml::of(&route.limits))),
+            limits: Section(At::of(RouteLimitsYaml::of(&route.limits, route.stream))),
         }
     }
 
@@ -134,14 +137,19 @@ const RENAME: &str = "give this one a `name` of its own";
 
 /// The name of an upstream that exists.
 pub(crate) fn known(name: &At<Name>, scope: &Scope, reader: &mut Reader<'_>) -> Option<String> {
-    let Name(wanted) = name.get()?;
-    if scope.upstreams.contains(wanted) {
+    let (Name(wanted), Some(upstreams)) = (name.get()?, &scope.upstreams) else { return None };
+    if upstreams.contains(wanted) {
         return Some(wanted.clone());
     }
-    let candidates = || scope.upstreams.iter().map(String::as_str);
-    let help = match closest(wanted, candidates()).filter(|_| !reader.is_variable(name.node())) {
+    let meant = closest(wanted, upstreams.iter().map(String::as_str));
+    let names = upstreams.join(", ");
+    let help = match meant {
+        _ if reader.is_variable(name.node()) => format!("the upstreams are {names}"),
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("the upstreams are {}", candidates().collect::<Vec<_>>().join(", ")),
+        None if wanted.contains(':') => {
+            format!("write the name of an upstream ({names}); its `endpoints` have the addresses")
+        }
+        None => format!("the upstreams are {names}"),
     };
     let what = format!("{} is not the name of an upstream", reader.shown(name.node()));
     reader.problem(name.node(), what, help);

@@ -74,24 +74,24 @@ pub(super) fn unix(path: &str) -> Result<PathBuf, Wrong> {
 /// Which of the usual slips an address has.
 fn why_not(text: &str) -> Wrong {
     let wrong = |what: &str| Wrong::new(what, HELP);
-    if text.contains("://") {
-        wrong("is a URL, not an address")
+    if let Some((_, rest)) = text.split_once("://") {
+        let wrong = wrong("is a URL, not an address");
+        match rest.trim_end_matches('/') {
+            address if address.parse::<SocketAddr>().is_ok() => wrong.instead(address),
+            _ => wrong,
+        }
     } else if let Ok(ip) = text.parse::<Ipv4Addr>() {
-        wrong("has no port").fix(format!("write `{ip}:8080`"))
+        wrong("has no port").instead(format!("{ip}:8080"))
     } else if let Some(port) = text
         .strip_prefix(':')
         .or_else(|| text.strip_prefix("*:"))
         .filter(|port| port.parse::<u16>().is_ok())
     {
-        wrong("has no IP address").fix(format!(
-            "write `0.0.0.0:{port}` for every interface, `127.0.0.1:{port}` for this machine alone"
-        ))
+        on_port(wrong("has no IP address"), port)
     } else if let Some(port) = text.strip_prefix("localhost:") {
-        wrong("is a name, not an IP address").fix(format!("write `127.0.0.1:{port}`"))
+        wrong("is a name, not an IP address").instead(format!("127.0.0.1:{port}"))
     } else if text.parse::<u16>().is_ok() {
-        wrong("is a port without an IP address").fix(format!(
-            "write `0.0.0.0:{text}` for every interface, `127.0.0.1:{text}` for this machine alone"
-        ))
+        on_port(wrong("is a port without an IP address"), text)
     } else if text.matches(':').count() > 1 {
         Wrong::new(
             "is not an IPv6 address with a port",
@@ -100,6 +100,13 @@ fn why_not(text: &str) -> Wrong {
     } else {
         wrong("is not an IP address and a port")
     }
+}
+
+fn on_port(wrong: Wrong, port: &str) -> Wrong {
+    let fix = format!(
+        "write `0.0.0.0:{port}` for every interface, `127.0.0.1:{port}` for this machine alone"
+    );
+    wrong.fix(fix).instead(format!("127.0.0.1:{port}"))
 }
 
 impl Leaf for Cidr {
@@ -112,8 +119,10 @@ impl Leaf for Cidr {
         let net = net.map_err(|_| Wrong::new("is not an address range", help))?;
         match net.trunc() == net {
             true => Ok(Self(net)),
-            false => Err(Wrong::new("has bits set after its prefix", help)
-                .fix(format!("write `{}`", net.trunc()))),
+            false => {
+                Err(Wrong::new("has bits set after its prefix", help)
+                    .instead(net.trunc().to_string()))
+            }
         }
     }
 

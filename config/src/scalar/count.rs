@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use schemars::{Schema, json_schema};
 use serde::Serialize;
 
-use super::{Leaf, Text, Wrong};
+use super::{Leaf, Text, Wrong, decimal::plain};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Serialize)]
@@ -31,7 +31,12 @@ impl<const MIN: u32, const MAX: u32> Leaf for Count<MIN, MAX> {
         let text = text.bare()?;
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Wrong::new("is not a whole number", help()));
+            let wrong = Wrong::new("is not a whole number", help());
+            let meant = plain(text).and_then(|number| number.to_string().parse::<u32>().ok());
+            return Err(match meant.filter(|number| (MIN..=MAX).contains(number)) {
+                Some(number) => wrong.instead(number.to_string()),
+                None => wrong,
+            });
         }
         // More digits than an i64 holds are above every MAX.
         match text.parse::<i64>().unwrap_or(i64::MAX) {

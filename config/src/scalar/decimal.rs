@@ -32,12 +32,30 @@ impl<const MIN: u64, const MAX: u64> Leaf for Decimal<MIN, MAX> {
                 Err(Wrong::new(format!("is above {max}"), help()))
             }
             Ok(number) if numeric => Ok(Self(number)),
-            _ => Err(Wrong::new("is not a number", help())),
+            _ => {
+                let meant = plain(text).filter(|number| (min..=max).contains(number));
+                Err(match meant.map(|number| number.to_string()) {
+                    Some(number) => Wrong::new("is not a plain number", help()).instead(number),
+                    None => Wrong::new("is not a number", help()),
+                })
+            }
         }
     }
 
     fn describe() -> Schema {
         json_schema!({ "title": format!("number, {} to {}", millionths(MIN), millionths(MAX)), "type": "number", "minimum": millionths(MIN), "maximum": millionths(MAX) })
+    }
+}
+
+/// The number in `1_000`, `1k`, `100/s` and `100 req/s`.
+pub(super) fn plain(text: &str) -> Option<f64> {
+    let text = text.replace('_', "").to_ascii_lowercase();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number = text[..end].parse::<f64>().ok()?;
+    match text[end..].trim_start() {
+        "" | "/s" | "/sec" | "/second" | "r/s" | "req/s" | "rps" | "qps" => Some(number),
+        "k" => Some(number * 1e3),
+        _ => None,
     }
 }
 

@@ -44,6 +44,10 @@ fn split(text: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok().filter(|port| *port > 0)?))
 }
 
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 /// Four numbers are an address that is wrong, not a name to resolve.
 fn looks_like_ipv4(host: &str) -> bool {
     host.split('.').count() == 4
@@ -60,8 +64,11 @@ fn why_not(text: &str) -> Wrong {
         let wrong = Wrong::new("is a URL, not an endpoint", HELP);
         return match (authority.is_empty(), split(authority)) {
             (true, _) => wrong,
-            (_, Some(_)) => wrong.fix(format!("write `{authority}`{tls}")),
-            (_, None) => wrong.fix(format!("write `{authority}:{port}`{tls}")),
+            (_, Some(_)) => wrong.fix(format!("write `{authority}`{tls}")).instead(authority),
+            (_, None) => {
+                let endpoint = format!("{authority}:{port}");
+                wrong.fix(format!("write `{endpoint}`{tls}")).instead(endpoint)
+            }
         };
     }
     let bare = Wrong::new("has no port", HELP);
@@ -69,9 +76,11 @@ fn why_not(text: &str) -> Wrong {
         let help = "IPv6 addresses stand in brackets and quotes: \"[::1]:3000\"";
         Wrong::new("is not an IPv6 address with a port", help)
     } else if text.parse::<Ipv4Addr>().is_ok() {
-        bare.fix(format!("write `{text}:3000`"))
+        bare.instead(format!("{text}:3000"))
     } else if is_domain(text) && !looks_like_ipv4(text) && text.parse::<u64>().is_err() {
-        bare.fix(format!("write `{text}:80`"))
+        bare.instead(format!("{text}:80"))
+    } else if let Some(port) = text.strip_prefix(':').or(Some(text)).filter(|port| is_port(port)) {
+        Wrong::new("is a port without a host", HELP).instead(format!("127.0.0.1:{port}"))
     } else {
         Wrong::new("is not a host and a port", HELP)
     }

@@ -16,7 +16,14 @@ impl Leaf for Flag {
         match text.bare()? {
             "true" => Ok(Self(true)),
             "false" => Ok(Self(false)),
-            _ => Err(Wrong::new("is neither true nor false", "write `true` or `false`")),
+            text => {
+                let wrong = Wrong::new("is neither true nor false", "write `true` or `false`");
+                Err(match text.to_ascii_lowercase().as_str() {
+                    "true" | "yes" | "on" | "1" | "y" => wrong.instead("true"),
+                    "false" | "no" | "off" | "0" | "n" => wrong.instead("false"),
+                    _ => wrong,
+                })
+            }
         }
     }
 

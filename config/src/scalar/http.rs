@@ -11,7 +11,8 @@ use super::{Leaf, Text, Wrong};
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct HeaderName(pub(crate) String);
 
-/// A header's value; may be empty.
+/// A header's value; may be empty where that is written, for a variable that is empty by mistake must
+/// not let every request through.
 #[derive(Clone)]
 pub(crate) struct HeaderValue {
     pub(crate) value: String,
@@ -78,6 +79,12 @@ impl Leaf for HeaderValue {
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
         let value = text.string()?;
+        if value.is_empty() && text.written.is_some() {
+            return Err(Wrong::new(
+                "is empty, and an empty value would take any",
+                "set the variable; write `\"\"` itself where any value is meant",
+            ));
+        }
         match value.trim() == value && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             true => Ok(Self { value: value.to_owned(), written: text.written.clone() }),
             false => Err(Wrong::new(
@@ -150,8 +157,7 @@ impl Leaf for Method {
         if is_token(method) && method.to_ascii_uppercase() == method {
             Ok(Self(method.to_owned()))
         } else if is_token(method) {
-            Err(Wrong::new("is not in upper case", help)
-                .fix(format!("write `{}`", method.to_ascii_uppercase())))
+            Err(Wrong::new("is not in upper case", help).instead(method.to_ascii_uppercase()))
         } else {
             Err(Wrong::new("is not a method", help))
         }

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 
 use super::{Leaf, Text, Wrong};
 
-/// A request's path: `/` and visible ASCII without `?` and `#`, as it arrives on the wire.
+/// A request's path: `/` and visible ASCII without `?` and `#`, as it arrives on the wire; without `*`
+/// too, which other proxies take for anything.
 #[derive(Clone, Serialize)]
 pub(crate) struct UrlPath(pub(crate) String);
 
@@ -43,19 +44,22 @@ impl Leaf for UrlPath {
             "write the path as it stands in the request, percent-encoded and without the query";
         if !path.starts_with('/') {
             Err(Wrong::new("does not start with `/`", "start it with `/`")
-                .fix(format!("write `/{}`", crate::diagnostics::cut(path))))
+                .instead(format!("/{}", crate::diagnostics::cut(path))))
         } else if path.len() > LONGEST {
             Err(Wrong::new(format!("is longer than {LONGEST} bytes"), "write a shorter path"))
         } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
         {
             Err(Wrong::new("has characters that no request's path has", help))
+        } else if path.contains('*') {
+            let help = "write what stands before the `*` under `path_prefix`, or an expression under `path_regex`";
+            Err(Wrong::new("has a `*`, which would stand for itself", help))
         } else {
             Ok(Self(path.to_owned()))
         }
     }
 
     fn describe() -> Schema {
-        json_schema!({ "title": "path", "type": "string", "pattern": r#"^/[!"$->@-~]*$"#, "maxLength": LONGEST })
+        json_schema!({ "title": "path", "type": "string", "pattern": r#"^/[!"$-)+->@-~]*$"#, "maxLength": LONGEST })
     }
 }
 

@@ -46,10 +46,8 @@ fn unmarked(text: &str) -> Wrong {
     let wrong =
         Wrong::new("is a ratio without its %", "write a ratio between 0% and 100%, such as `50%`");
     match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => {
-            wrong.fix(format!("write `{}%`", shifted(share)))
-        }
-        Ok(percent) if (1.0..=100.0).contains(&percent) => wrong.fix(format!("write `{percent}%`")),
+        Ok(share) if (0.0..=1.0).contains(&share) => wrong.instead(format!("{}%", shifted(share))),
+        Ok(percent) if (1.0..=100.0).contains(&percent) => wrong.instead(format!("{percent}%")),
         Ok(_) => wrong,
         Err(_) => Wrong::new("is not a ratio", HELP),
     }

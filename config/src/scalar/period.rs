@@ -20,6 +20,9 @@ pub(crate) type Delay = Time<true>;
 /// Longer than any request should take, and far from where sums of durations overflow.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+const HELP: &str = "write a duration up to 24h, such as `5s`, `250ms` or `1m30s`";
+const SPAN_HELP: &str = "write how long it may take, from `1ms` to `24h`";
+
 /// Units by size, with their milliseconds.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
@@ -31,25 +34,22 @@ impl<const ZERO: bool> Time<ZERO> {
     pub(crate) const fn millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }
+
+    /// `seconds`, which are not negative and not many, in whole milliseconds.
+    fn rounded(seconds: f64) -> Self {
+        Self(Duration::from_secs_f64((seconds * 1e3).round() / 1e3))
+    }
 }
 
 impl<const ZERO: bool> Leaf for Time<ZERO> {
     const EXPECTED: &'static str = "a duration such as 5s";
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
-        let help = match ZERO {
-            true => "write a duration up to 24h, such as `5s`, `250ms` or `1m30s`",
-            false => "write a duration above zero and up to 24h, such as `5s`, `250ms` or `1m30s`",
-        };
         let text = text.text.trim();
-        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Wrong::new("is a duration without its unit", help)
-                .fix(format!("write `{text}s` or `{text}ms`")));
-        }
         match parse(text) {
-            None => Err(Wrong::new("is not a duration", help)),
-            Some(duration) if duration > LONGEST => Err(Wrong::new("is longer than 24h", help)),
-            Some(Duration::ZERO) if !ZERO => Err(Wrong::new("is not above zero", help)),
+            None => Err(slip(text, ZERO)),
+            Some(duration) if duration > LONGEST => Err(Wrong::new("is longer than 24h", HELP)),
+            Some(Duration::ZERO) if !ZERO => Err(at_once()),
             Some(duration) => Ok(Self(duration)),
         }
     }
@@ -57,6 +57,53 @@ impl<const ZERO: bool> Leaf for Time<ZERO> {
     fn describe() -> Schema {
         json_schema!({ "title": if ZERO { "duration, 0s to 24h" } else { "duration, above 0s to 24h" }, "type": "string", "pattern": "^([0-9]+(h|ms|m|s))+$", "examples": ["5s", "250ms", "1m30s"] })
     }
+}
+
+/// What is wrong with text that is no duration, such as `5`, `1.5s`, `5 seconds` or `unlimited`.
+fn slip(text: &str, zero: bool) -> Wrong {
+    let wrong = Wrong::new("is not a duration", HELP);
+    if matches!(text, "-1" | "none" | "off" | "false" | "never" | "infinite" | "unlimited") {
+        return Wrong::new("has no end, and each time here has one", SPAN_HELP);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..digits], text[digits..].trim().to_lowercase());
+    let (Ok(amount), Some(unit_seconds)) = (number.parse::<f64>(), seconds_in(&unit)) else {
+        return wrong;
+    };
+    let seconds = amount * unit_seconds;
+    if amount == 0.0 && !zero {
+        at_once()
+    } else if seconds > LONGEST.as_secs_f64() {
+        Wrong::new("is longer than 24h", HELP)
+    } else if seconds < 0.001 && !zero {
+        wrong
+    } else if unit.is_empty() {
+        let meant = Delay::rounded(seconds).to_string();
+        let wrong = Wrong::new("is a duration without its unit", HELP);
+        match amount == 0.0 || number.contains('.') {
+            true => wrong.instead(meant),
+            false => wrong.fix(format!("write `{meant}` or `{number}ms`")).instead(meant),
+        }
+    } else {
+        wrong.instead(Delay::rounded(seconds).to_string())
+    }
+}
+
+/// The unit that another spelling of it means.
+fn seconds_in(unit: &str) -> Option<f64> {
+    match unit {
+        "us" | "usec" | "\u{b5}s" => Some(1e-6),
+        "ms" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => Some(1e-3),
+        "" | "s" | "sec" | "secs" | "second" | "seconds" => Some(1.0),
+        "m" | "min" | "mins" | "minute" | "minutes" => Some(60.0),
+        "h" | "hr" | "hrs" | "hour" | "hours" => Some(3600.0),
+        "d" | "day" | "days" => Some(86400.0),
+        _ => None,
+    }
+}
+
+fn at_once() -> Wrong {
+    Wrong::new("would be over at once; zero does not mean unlimited", SPAN_HELP)
 }
 
 /// Numbers with units, each unit at most once and the larger first.

@@ -49,7 +49,7 @@ impl<const MIN: u64, const MAX: u64> Leaf for Size<MIN, MAX> {
             return Err(Wrong::new("is not a size", help));
         }
         let Some((_, bytes)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(unknown_unit(number, unit, &help));
+            return Err(unknown_unit(number, unit.trim_start(), &help));
         };
         match number.parse::<u64>().ok().and_then(|number| number.checked_mul(*bytes)) {
             Some(bytes) if bytes < MIN => {
@@ -66,11 +66,15 @@ impl<const MIN: u64, const MAX: u64> Leaf for Size<MIN, MAX> {
 }
 
 fn unknown_unit(number: &str, unit: &str, help: &str) -> Wrong {
+    if UNITS.iter().any(|(name, _)| *name == unit) {
+        return Wrong::new("has a space before its unit", help).instead(format!("{number}{unit}"));
+    }
     let letter = unit.chars().next().map(|c| c.to_ascii_uppercase());
     let meant = match (letter, unit.eq_ignore_ascii_case("b")) {
         (None, _) => {
             return Wrong::new("is a size without its unit", help)
-                .fix(format!("write `{number}B` or `{number}KiB`"));
+                .fix(format!("write `{number}B` or `{number}KiB`"))
+                .instead(format!("{number}B"));
         }
         (_, true) => "B",
         (Some('K'), _) => "KiB",
@@ -78,7 +82,7 @@ fn unknown_unit(number: &str, unit: &str, help: &str) -> Wrong {
         (Some('G'), _) => "GiB",
         _ => return Wrong::new("is not a size", help),
     };
-    Wrong::new("has a unit that is not known", help).fix(format!("write `{number}{meant}`"))
+    Wrong::new("has a unit that is not known", help).instead(format!("{number}{meant}"))
 }
 
 impl<const MIN: u64, const MAX: u64> fmt::Display for Size<MIN, MAX> {

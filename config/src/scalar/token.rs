@@ -22,8 +22,12 @@ impl Leaf for Token {
             return Err(Wrong::new("stands in the file itself", HELP));
         };
         let inside = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-        if inside.is_none_or(|inside| inside.contains(['$', '}']) || inside.contains(":-")) {
+        let Some(inside) = inside.filter(|inside| !inside.contains(['$', '}'])) else {
             return Err(Wrong::new("stands in the file in part", HELP));
+        };
+        if let Some((name, _)) = inside.split_once(":-") {
+            let help = format!("write `${{{name}}}`, and set {name} in the sidecar's environment");
+            return Err(Wrong::new("has a default, which would stand in the file", help));
         }
         match !text.text.is_empty() && text.text.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Self(Secret { value: text.text.clone(), written: written.clone() })),

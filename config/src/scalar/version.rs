@@ -19,7 +19,7 @@ impl Leaf for Version {
     fn parse(text: &Text) -> Result<Self, Wrong> {
         match text.bare()? {
             "1" => Ok(Self::CURRENT),
-            _ => Err(Wrong::new("is not a version that this sidecar reads", "write `version: 1`")),
+            _ => Err(Wrong::new("is not a version that this sidecar reads", "write `1`")),
         }
     }
 

@@ -253,5 +253,5 @@ fn bytes(span: &Span) -> Range<usize> {
     span.byte_range().unwrap_or_default()
 }
 
-const EXAMPLE: &str = "the shortest configuration is `version: 1`, one listener with `address` and \
+pub(crate) const EXAMPLE: &str = "the shortest configuration is `version: 1`, one listener with `address` and \
                        `upstream`, and one upstream with `endpoints`";

@@ -49,15 +49,15 @@ section! {
 
 word! {
     Balance is "a way to balance" {
-        "round_robin" => RoundRobin,
-        "least_requests" => LeastRequests,
+        "round_robin" ["rr"] => RoundRobin,
+        "least_requests" ["leastconn", "leastconnections", "p2c"] => LeastRequests,
     }
 }
 
 word! {
     Protocol is "a protocol" {
-        "h1" => H1,
-        "h2" => H2,
+        "h1" ["http", "http1", "http1.1", "http/1", "http/1.1"] => H1,
+        "h2" ["http2", "http/2", "h2c", "grpc"] => H2,
     }
 }
 

@@ -1,0 +1,232 @@
+//! First-hour mistakes: each has one message, and what that offers is accepted where it points.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod whole;
+
+use std::fmt::Write as _;
+
+use weir_config::load;
+
+use self::whole::{beside, listener, route, upstream};
+
+fn env(name: &str) -> Option<String> {
+    (name == "QPS").then(|| "100".to_owned())
+}
+
+/// Every row has one message; written as it says, the file is whole.
+#[track_caller]
+fn check(name: &str, rows: &[&str], whole: impl Fn(&str) -> String) {
+    let mut snapshot = String::new();
+    for row in rows {
+        let text = whole(row);
+        let diagnostics = load(&text, "weir.yaml", &env).expect_err(row);
+        let printed = diagnostics.to_string();
+        assert_eq!(diagnostics.len(), 1, "{printed}");
+        let mended = mended(&text, &printed);
+        assert!(mended.iter().any(|text| load(text, "weir.yaml", &env).is_ok()), "{printed}");
+        writeln!(snapshot, "=== {row}\n{printed}").unwrap();
+    }
+    insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!(name, snapshot) });
+}
+
+/// The ways in which a person may follow a message: put what it offers in the place of what is
+/// underlined, or of that with what follows up to the end of the value; behind an underlined key; or on
+/// a route.
+fn mended(text: &str, printed: &str) -> Vec<String> {
+    let mut place = printed.split(':').skip(1).map(|number| number.parse::<usize>());
+    let (line, column) = (place.next().unwrap().unwrap(), place.next().unwrap().unwrap());
+    let width = printed.chars().filter(|c| *c == '^').count();
+    let help = printed.split("help: ").nth(1).unwrap();
+    let offered = help.split('`').nth(1).unwrap_or_else(|| panic!("nothing is offered: {printed}"));
+    let source = text.lines().nth(line - 1).unwrap();
+    let (before, from) = source.split_at(column - 1);
+    let (underlined, after) = from.split_at(width);
+    let with = |new: String| text.replacen(source, &new, 1);
+    let mut mended = vec![
+        with(format!("{before}{offered}{after}")),
+        with(format!("{before}{offered}")),
+        with(format!("{before}{underlined}: {offered}")),
+        route(offered),
+    ];
+    let ends = after.find([',', '}']);
+    mended.extend(ends.map(|end| with(format!("{before}{offered} {}", &after[end..]))));
+    mended
+}
+
+#[test]
+fn keys_in_the_spelling_of_others() {
+    check(
+        "keys",
+        &[
+            "rateLimit: { qps: 100 }",
+            "rate-limit: { qps: 100 }",
+            "RATE_LIMIT: { qps: 100 }",
+            "RateLimit: { Enable: true, QPS: 100, Burst: 20 }",
+            "RateLimit: { QPS: 100, Burst: 20, Strategy: token }",
+            "RateLimit: { Enable: false, QPS: \"${QPS}\" }",
+            "rate_limit: { Enable: true, QPS: 100, Burst: 20 }",
+            "rate_limit: { rps: 100 }",
+            "rate_limit: { qsp: 100 }",
+            "breaker: { errorRatio: 50% }",
+            "breaker: { error-ratio: 50%, openFor: 5s }",
+            "breaker: { consecutive_5xx: 5 }",
+            "breaker: { enabled: false }",
+            "match: { methdos: [GET] }",
+            "limits: { client_max_body_size: 10MiB }",
+        ],
+        route,
+    );
+    check(
+        "keys_of_listeners",
+        &[
+            "upstream: app\nRateLimit: { Enable: true, QPS: 100, Burst: 20 }",
+            "upstream: app\nrate_limit: { qps: 100 }",
+            "upstreams: app",
+            "backend: app",
+            "route: [{ upstream: app }]",
+            "routes: [{ upstream:app }]",
+            "routes: [{ upstream: app, timeout: { total:5s } }]",
+            "upstream:app",
+        ],
+        listener,
+    );
+    check("keys_of_upstreams", &["{ endpoint: [\"a:1\"] }", "{ hosts: [\"a:1\"] }"], upstream);
+    check(
+        "keys_of_the_file",
+        &[
+            "workers: 4",
+            "RateLimit: { Enable: true, QPS: 100, Burst: 20 }",
+            "admin: { addr: 127.0.0.1:1 }",
+        ],
+        beside,
+    );
+}
+
+#[test]
+fn one_value_for_a_whole_section() {
+    check(
+        "sections",
+        &[
+            "concurrency: 64",
+            "concurrency: adaptive",
+            "concurrency: { queue: 10 }",
+            "concurrency: { queue: 50ms }",
+            "concurrency: off",
+            "rate_limit: 100",
+            "rate_limit: 100/s",
+            "rate_limit: ${QPS}",
+            "rate_limit: [100]",
+            "timeout: 5s",
+            "timeout: 5",
+            "timeout: 5 seconds",
+            "match: /partner/",
+            "limits: 10MiB",
+            "breaker: off",
+            "breaker: disabled",
+            "breaker: false",
+            "breaker: none",
+            "breaker: on",
+            "breaker: shadow",
+            "breaker: 50%",
+            "breaker: { adaptive: true }",
+        ],
+        route,
+    );
+    check(
+        "sections_of_upstreams",
+        &[
+            "127.0.0.1:3000",
+            "[\"a:1\", \"b:1\"]",
+            "{ endpoints: [\"a:1\"], tls: true }",
+            "{ endpoints: [\"a:1\"], tls: app.example.org }",
+            "{ endpoints: [\"a:1\"], tls: /etc/ca.pem, balance: round_robin }",
+        ],
+        upstream,
+    );
+    check(
+        "sections_of_the_file",
+        &["admin: 127.0.0.1:9901", "admin: 9901", "shutdown: 30s"],
+        beside,
+    );
+}
+
+#[test]
+fn words_in_the_spelling_of_others() {
+    check(
+        "words",
+        &[
+            "rate_limit: { qps: 1, per: header }",
+            "rate_limit: { qps: 1, per: x-api-key }",
+            "rate_limit: { qps: 1, per: cookie }",
+            "rate_limit: { qps: 1, per: ip }",
+            "rate_limit: { qps: 1, per: client_ip }",
+            "rate_limit: { qps: 1, per: second }",
+            "rate_limit: { qps: 1, per: { client: true } }",
+            "rate_limit: { qps: 1, mode: off }",
+            "rate_limit: { qps: 1, mode: dry_run }",
+            "rate_limit: { qps: 1, charge_on_reject: yes }",
+        ],
+        route,
+    );
+    check(
+        "words_of_upstreams",
+        &[
+            "{ endpoints: [\"a:1\"], balance: ROUND_ROBIN }",
+            "{ endpoints: [\"a:1\"], balance: leastconn }",
+            "{ endpoints: [\"a:1\"], protocol: http2 }",
+            "{ endpoints: [\"a:1\"], protocol: HTTP/1.1 }",
+        ],
+        upstream,
+    );
+}
+
+#[test]
+fn numbers_times_and_sizes() {
+    check(
+        "numbers",
+        &[
+            "rate_limit: { qps: 100/s }",
+            "rate_limit: { qps: 100 req/s }",
+            "rate_limit: { qps: 1k }",
+            "rate_limit: { qps: 1_000 }",
+            "concurrency: { limit: 1_000 }",
+            "timeout: { total: 5 }",
+            "timeout: { total: 5S }",
+            "timeout: { total: 5 s }",
+            "timeout: { total: 5 seconds }",
+            "timeout: { total: 1.5s }",
+            "timeout: { total: 2min }",
+            "timeout: { total: 1d }",
+            "limits: { body: 10 }",
+            "limits: { body: 10m }",
+            "limits: { body: 10 MB }",
+            "breaker: { error_ratio: 0.5 }",
+        ],
+        route,
+    );
+    check("times_of_the_file", &["shutdown: { drain_delay: 0 }"], beside);
+}
+
+#[test]
+fn addresses() {
+    check(
+        "addresses",
+        &[
+            "{ endpoints: [3000] }",
+            "{ endpoints: [\":3000\"] }",
+            "{ endpoints: [app] }",
+            "{ endpoints: [\"http://app:3000\"] }",
+            "{ endpoints: \"127.0.0.1:3000\" }",
+        ],
+        upstream,
+    );
+    let whole = |address: &str| {
+        whole::file(&format!("listeners:\n  - upstream: app\n    address{address}"))
+    };
+    check(
+        "addresses_of_listeners",
+        &[": 8080", ": \":8080\"", ": http://0.0.0.0:8080/", ":0.0.0.0:8080", ": localhost:8080"],
+        whole,
+    );
+}
