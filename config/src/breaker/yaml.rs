@@ -85,7 +85,7 @@ section! {
         open_for: At<Period> = Period::seconds(5),
         /// The longest it stays open.
         open_max: At<Period> = Period::seconds(60),
-        /// How many probes run at once while it is half-open, and how many must succeed.
+        /// How many probes run at once while it is half-open, and how many must succeed. Where they do not end, one more may pass each `open_for`.
         probes: At<Count<1, 1_000>> = Count(3),
         /// One state for the route, or one for each endpoint.
         per: At<BreakerScope> = BreakerScope::Route,

@@ -17,7 +17,7 @@ section! {
         connections: At<Count<1, 1_000_000>> = Count(10_000),
         /// Requests on one connection before it is closed.
         requests_per_connection: At<Count<1, 1_000_000_000>> = Count(1_000),
-        /// Streams open at once on one HTTP/2 connection.
+        /// Streams open at once on one HTTP/2 connection; each may hold 64 KiB of an upload that waits.
         streams_per_connection: At<Count<1, 100_000>> = Count(100),
         /// Bytes of the request header, all lines together; above it 431.
         header_bytes: At<Size<1024, MIB>> = Size::kib(60),
