@@ -237,3 +237,28 @@ fn a_pooled_connection_that_closed_is_no_failure_of_a_request_that_can_be_repeat
     }
     assert_eq!(ended(&weir, "ok"), 100);
 }
+
+/// A stream that is reset says nothing of its connection: the service has heard the request, and hears
+/// it once, however safe it is to repeat.
+#[test]
+fn a_request_whose_stream_an_h2_service_resets_is_not_made_again() {
+    let backend = Backend::start(Speaks::H2, |path| match path {
+        "/reset" => vec![Step::Read, Step::Reset],
+        _ => answer(200, 2),
+    });
+    let weir = Weir::start(&format!(
+        "threads: 1\nlisteners: [{{ address: 127.0.0.1:0, upstream: app }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: h2 }} }}\n",
+        backend.address
+    ));
+    for client in Speaks::BOTH {
+        // The connection is one that has been used, as a stale one would be.
+        for (path, status) in [("/", 200), ("/reset", 502), ("/", 200)] {
+            let answer = RUNTIME.block_on(Ask::get(path).of(weir.address(), client));
+            assert_eq!(answer.status, status, "{path} to {client:?}: {answer:?}");
+        }
+    }
+    settled(&weir, &[&backend]);
+    assert_eq!((ended(&weir, "ok"), ended(&weir, "upstream_reset")), (4, 2));
+    assert_eq!((backend.begun(), backend.connections()), (6, 1));
+}

@@ -6,7 +6,10 @@ use super::{
     message::{Message, echoed},
     wire::{Service, Wire},
 };
-use crate::weir::Weir;
+use crate::{
+    faults::{RUNTIME, Speaks, client::Ask},
+    weir::Weir,
+};
 
 const CLIENTS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
 
@@ -123,4 +126,18 @@ fn fields_of_one_hop_end_here_in_both_directions() {
         assert_eq!(answer.field(name), None, "{name} to the client");
     }
     assert_ne!(answer.field("connection"), Some("x-hop"));
+}
+
+/// RFC 9113, section 8.2.3: h2 may send each cookie in a field of its own, h1 has one field.
+#[test]
+fn cookies_that_came_apart_over_h2_are_one_field_over_h1() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let ask = Ask::get("/").field("cookie", "a=1").field("x-a", "b").field("cookie", "b=2; c=3");
+    let (address, ask) = (weir.address(), ask.field("cookie", "d=4"));
+    let asked = RUNTIME.spawn(async move { ask.of(address, Speaks::H2).await });
+    let mut upstream = service.accept();
+    assert_eq!(upstream.head().field("cookie"), Some("a=1; b=2; c=3; d=4"));
+    upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(RUNTIME.block_on(asked).unwrap().status, 200);
 }

@@ -3,6 +3,7 @@
 use super::{
     clinic::{Serving, behind},
     curl::{curl, curl_to_its_end, statuses},
+    wire::Wire,
 };
 use crate::weir::{Weir, until};
 
@@ -55,6 +56,43 @@ fn a_head_is_answered_with_fields_alone() {
             assert_eq!((code, said.matches("HTTP/1.1 200 OK").count()), (0, 3), "{said}");
         }
     });
+}
+
+/// A client would be right to reset a stream that has DATA in an answer to HEAD, however empty.
+#[test]
+fn a_head_that_is_refused_over_h2_is_answered_by_a_header_that_ends_the_stream() {
+    const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // `:method: HEAD`, `:scheme: http`, `:path: /healthz`, `:authority: a` on stream 1, which it ends.
+    const HEAD: &[u8] = b"\0\0\x14\x01\x05\0\0\0\x01\x02\x04HEAD\x86\x04\x08/healthz\x01\x01a";
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0barrier!";
+    const HEADERS_THAT_END: (u8, u8) = (0x1, 0x1);
+    let (_clinic, weir) = behind("rate_limit: { qps: 0.01, burst: 1 }");
+    assert_eq!(curl(&[weir.url("/healthz")]).status(), 200);
+    let mut client = Wire::connect(weir.address());
+    client.say([PREFACE_AND_SETTINGS, HEAD].concat());
+    let mut answer = Vec::new();
+    while answer.last() != Some(&HEADERS_THAT_END) {
+        let (head, _) = frame(&mut client);
+        answer.extend((head[8] == 1).then_some((head[3], head[4] & 0x1)));
+    }
+    assert_eq!(answer, [HEADERS_THAT_END]);
+    client.say(PING);
+    loop {
+        let (head, payload) = frame(&mut client);
+        assert_ne!(head[8], 1, "after its end");
+        if payload == b"barrier!" {
+            break;
+        }
+    }
+    let refused = ["reason=\"rate_limited\""];
+    until("it is counted", || weir.metric("weir_requests_total", &refused) == 1.0);
+}
+
+/// The head and the payload of the next h2 frame.
+fn frame(client: &mut Wire) -> (Vec<u8>, Vec<u8>) {
+    let head = client.hear_bytes(9);
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    (head, client.hear_bytes(length as usize))
 }
 
 #[test]
