@@ -161,14 +161,14 @@ impl Scene {
     /// For the first refusal of each kind, where its explanation is.
     fn first_refusals(&self, shown: &mut Vec<Reason>) -> String {
         let mut lines = String::new();
-        for (id, refused) in self.sidecar.shared.explain.recent(64) {
-            if !shown.contains(&refused.reason) {
-                shown.push(refused.reason);
+        for (id, why) in self.sidecar.shared.explain.recent(64) {
+            if !shown.contains(&why.reason) {
+                shown.push(why.reason);
                 let admin = self.sidecar.admin.admin;
                 lines.push_str(&format!(
                     "    {} {}: curl http://{admin}/explain/{id}\n",
-                    refused.status,
-                    refused.reason.word()
+                    why.status,
+                    why.reason.word()
                 ));
             }
         }

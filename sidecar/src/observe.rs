@@ -6,3 +6,4 @@ pub(crate) mod explain;
 pub(crate) mod histogram;
 pub(crate) mod ledger;
 pub(crate) mod metrics;
+pub(crate) mod words;

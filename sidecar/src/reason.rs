@@ -5,6 +5,7 @@
 //! 503 our own overload, 504 a deadline, 502 the upstream's fault, 4xx the caller's request.
 
 use http::StatusCode;
+use serde::{Serialize, Serializer};
 
 /// How a request counts in the ledger; each ends in exactly one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,12 @@ impl Stage {
             Self::Admit => "admit",
             Self::Try => "try",
         }
+    }
+}
+
+impl Serialize for Stage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }
 
@@ -170,6 +177,12 @@ impl Reason {
             _ if self.class() == Class::Rejected => Stage::Parse,
             _ => Stage::Try,
         }
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }
 

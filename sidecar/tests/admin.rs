@@ -81,7 +81,7 @@ fn a_refusal_is_found_by_the_id_in_its_answer() {
     }
     assert_eq!(explained["stage"], "rate");
     assert_eq!(explained["route"], "partner");
-    assert_eq!(explained["threshold"]["burst"], "1");
+    assert_eq!(explained["threshold"]["burst"], 1);
     assert!(!explained["would_pass"].as_str().unwrap().is_empty());
 }
 

@@ -102,13 +102,37 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Every word, in the order of the states; at any time a breaker is in one of them.
+    pub const WORDS: [&'static str; 4] = ["closed", "open", "half_open", "throttling"];
+
+    /// The word for it, wherever it is shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Closed => Self::WORDS[0],
+            Self::Open { .. } => Self::WORDS[1],
+            Self::HalfOpen { .. } => Self::WORDS[2],
+            Self::Throttling { .. } => Self::WORDS[3],
+        }
+    }
+
+    /// The chance of the next request to be refused, `0.0..=1.0`; 1 while half-open, for all but probes.
+    pub const fn refused_share(self) -> f64 {
+        match self {
+            Self::Closed => 0.0,
+            Self::Open { .. } | Self::HalfOpen { .. } => 1.0,
+            Self::Throttling { refused_share } => refused_share,
+        }
+    }
+}
+
 /// A breaker's numbers at one instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Snapshot {
     /// What it does.
     pub state: State,
     /// Requests in the window; the adaptive breaker's count its own refusals, as its formula does.
-    pub total: u32,
+    pub requests: u32,
     /// Failures in the window.
     pub failures: u32,
     /// Slow answers in the window; 0 for an adaptive breaker.
@@ -116,7 +140,7 @@ pub struct Snapshot {
     /// Refusals in the window; 0 for a tripping breaker.
     pub refused: u32,
     /// Failures in a row; 0 for an adaptive breaker.
-    pub consecutive: u32,
+    pub consecutive_failures: u32,
 }
 
 impl Breaker {

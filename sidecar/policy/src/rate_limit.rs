@@ -50,6 +50,8 @@ pub struct Debit {
 pub struct Exceeded {
     /// Which of the policy's keys refused it: of several, the one that refuses longest.
     pub key_index: usize,
+    /// The hash that was given for the value that refused it.
+    pub key_hash: u64,
     /// The first instant at which it passes, if nobody else comes in between, counted from now; never
     /// zero.
     pub retry_after: Duration,
@@ -105,7 +107,7 @@ impl RateLimiter {
             let answer = self.debit(key_index, hash, now);
             let Some(receipt) = answer.receipt else {
                 self.give_back(&debit, now);
-                return Err(self.exceeded(key_index, answer, values, now));
+                return Err(self.exceeded((key_index, hash), answer, values, now));
             };
             debit.receipts.push((key_index, receipt));
             let remaining = self.quota.remaining(answer.tat, now);
@@ -153,23 +155,24 @@ impl RateLimiter {
         }
     }
 
-    /// The refusal by key `key_index`, or by a later one that would refuse for longer.
+    /// The refusal by a value, or by a later one that would refuse for longer.
     fn exceeded(
         &self,
-        mut key_index: usize,
+        mut value: (usize, u64),
         mut answer: Answer,
         later: impl Iterator<Item = (usize, u64)>,
         now: u64,
     ) -> Exceeded {
         let wait = |answer: &Answer| self.quota.wait(answer.tat, now);
-        for (later, hash) in later {
-            let standing = self.standing(later, hash, now);
+        for later in later {
+            let standing = self.standing(later, now);
             if wait(&standing) > wait(&answer) {
-                (key_index, answer) = (later, standing);
+                (value, answer) = (later, standing);
             }
         }
         Exceeded {
-            key_index,
+            key_index: value.0,
+            key_hash: value.1,
             retry_after: Duration::from_nanos(wait(&answer)),
             remaining: 0,
             reset: until(answer.tat, now),
@@ -178,7 +181,7 @@ impl RateLimiter {
     }
 
     /// How the bucket of a value stands, without touching it.
-    fn standing(&self, key_index: usize, hash: u64, now: u64) -> Answer {
+    fn standing(&self, (key_index, hash): (usize, u64), now: u64) -> Answer {
         match &self.dimensions[key_index] {
             Dimension::Whole(bucket) => Answer::refused(bucket.get().tat, false),
             Dimension::Each => self.table.standing(salted(hash, key_index), now),

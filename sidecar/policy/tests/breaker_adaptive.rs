@@ -208,9 +208,9 @@ fn threads_whose_clocks_disagree_lose_no_event() {
         }
     });
     let snapshot = breaker.snapshot(Time::from_nanos(9 * SECOND));
-    let (total, failures) = (u64::from(snapshot.total), u64::from(snapshot.failures));
+    let (total, failures) = (u64::from(snapshot.requests), u64::from(snapshot.failures));
     assert_eq!((total, failures), (THREADS * EVENTS, EVENTS));
-    assert_eq!(breaker.snapshot(Time::from_nanos(20 * SECOND)).total, 0);
+    assert_eq!(breaker.snapshot(Time::from_nanos(20 * SECOND)).requests, 0);
 }
 
 /// The formula over a list of all events, the slow way.
@@ -348,7 +348,7 @@ proptest! {
                         refused_share => State::Throttling { refused_share },
                     };
                     prop_assert_eq!(snapshot.state, state, "at {}", now);
-                    let seen = (snapshot.total, snapshot.failures, snapshot.refused);
+                    let seen = (snapshot.requests, snapshot.failures, snapshot.refused);
                     prop_assert_eq!(seen, (sums.iter().sum(), sums[1], sums[2]), "at {}", now);
                 }
                 _ => prop_assert_eq!(breaker.admit(at, 0).is_ok(), oracle.admit(now, 0.0)),

@@ -109,7 +109,7 @@ fn failures_older_than_the_window_do_not_count() {
     feed(&breaker, Outcome::Failure, 19, at(0));
     feed(&breaker, Outcome::Failure, 1, at(10 * SECOND));
     let snapshot = breaker.snapshot(at(10 * SECOND));
-    assert_eq!((snapshot.state, snapshot.total, snapshot.failures), (State::Closed, 1, 1));
+    assert_eq!((snapshot.state, snapshot.requests, snapshot.failures), (State::Closed, 1, 1));
 }
 
 #[test]
@@ -125,10 +125,10 @@ fn failures_from_before_it_opened_do_not_count_within_the_same_slice_either() {
     }
     feed(&breaker, Outcome::Failure, 19, at(200 * MS));
     let snapshot = breaker.snapshot(at(200 * MS));
-    assert_eq!((snapshot.state, snapshot.total, snapshot.failures), (State::Closed, 19, 19));
+    assert_eq!((snapshot.state, snapshot.requests, snapshot.failures), (State::Closed, 19, 19));
     // And what came after it is forgotten when it is due, no later.
     let last = breaker.snapshot(at(10 * SECOND - 1));
-    assert_eq!((last.total, breaker.snapshot(at(10 * SECOND)).total), (19, 0));
+    assert_eq!((last.requests, breaker.snapshot(at(10 * SECOND)).requests), (19, 0));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_refusal_carries_the_numbers_it_tripped_on() {
     assert_eq!(refused.retry_after, Duration::from_secs(3));
     let snapshot = refused.snapshot;
     assert_eq!(snapshot.state, State::Open { until: at(7 * SECOND) });
-    assert_eq!((snapshot.total, snapshot.failures, snapshot.consecutive), (20, 10, 10));
+    assert_eq!((snapshot.requests, snapshot.failures, snapshot.consecutive_failures), (20, 10, 10));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn it_stays_open_to_the_nanosecond_then_probes_and_closes() {
         breaker.on_outcome(probe, OK, now, EVEN);
     }
     let snapshot = breaker.snapshot(now);
-    assert_eq!((snapshot.state, snapshot.total), (State::Closed, 0), "a clean slate");
+    assert_eq!((snapshot.state, snapshot.requests), (State::Closed, 0), "a clean slate");
 }
 
 #[test]
@@ -361,7 +361,7 @@ proptest! {
                 let in_window = events.iter().filter(|(slice, _)| slice + 10 > newest);
                 in_window.map(|(_, counts)| counts[kind]).sum()
             };
-            prop_assert_eq!([seen.total, seen.failures, seen.slow], [sum(0), sum(1), sum(2)]);
+            prop_assert_eq!([seen.requests, seen.failures, seen.slow], [sum(0), sum(1), sum(2)]);
         }
     }
 

@@ -29,7 +29,7 @@ fn at(ms: u64) -> Time {
 }
 
 fn counts<W>(in_flight: &InFlight<W>) -> (u32, u32) {
-    (in_flight.in_flight(), in_flight.waiting())
+    (in_flight.in_flight(), in_flight.queued())
 }
 
 fn place(entered: Entered) -> Place {
@@ -44,7 +44,7 @@ fn permits_up_to_the_limit_then_places_then_a_refusal_with_numbers() {
     assert_eq!(in_flight.enqueue(|| unreachable!("no waker is needed"), at(0)), Entered::Granted);
     assert!(!in_flight.try_acquire());
     place(in_flight.enqueue(|| "first", at(0)));
-    let overloaded = Overloaded { in_flight: 2, limit: 2, waiting: 1, queue: 1 };
+    let overloaded = Overloaded { in_flight: 2, limit: 2, queued: 1, queue_length: 1 };
     assert_eq!(in_flight.enqueue(|| "second", at(0)), Entered::Full(overloaded));
     assert_eq!(counts(&in_flight), (2, 1));
 }

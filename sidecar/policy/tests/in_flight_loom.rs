@@ -102,7 +102,7 @@ fn check(parts: &'static [fn(&Model)]) {
             .collect();
         parts[0](&model);
         threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
-        assert_eq!((model.in_flight.in_flight(), model.in_flight.waiting()), (0, 0));
+        assert_eq!((model.in_flight.in_flight(), model.in_flight.queued()), (0, 0));
     });
 }
 

@@ -80,6 +80,7 @@ fn a_burst_passes_at_once_and_the_next_exactly_one_interval_later() {
     let refused = limiter.check(&[0], at(0)).unwrap_err();
     let expected = Exceeded {
         key_index: 0,
+        key_hash: 0,
         retry_after: Duration::from_millis(100),
         remaining: 0,
         reset: Duration::from_millis(500),
@@ -153,6 +154,15 @@ fn of_several_keys_that_refuse_the_one_that_refuses_longest_is_named() {
     assert_eq!((refused.key_index, refused.retry_after), (0, Duration::from_secs(1)));
     assert!(limiter.check(&alice, at(2 * SECOND - 1)).is_err());
     assert!(limiter.check(&alice, at(2 * SECOND)).is_ok());
+}
+
+#[test]
+fn of_several_values_the_one_that_refuses_is_named_by_its_hash() {
+    let limiter = RateLimiter::new(&settings(1.0, 1, &[Key::Header("x-api-key".into())], 100));
+    let [spent, fresh] = [1, 2].map(|name| (0, hash(name)));
+    assert!(limiter.check_values([spent].into_iter(), at(0)).is_ok());
+    let refused = limiter.check_values([fresh, spent].into_iter(), at(0)).unwrap_err();
+    assert_eq!((refused.key_index, refused.key_hash), spent);
 }
 
 #[test]

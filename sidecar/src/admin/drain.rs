@@ -30,11 +30,11 @@ struct Draining<'a> {
 
 #[derive(Serialize)]
 struct Open<'a> {
-    name: &'a str,
+    listener: &'a str,
     /// Requests that have not ended.
-    in_flight: i64,
+    requests_in_flight: i64,
     /// Connections of clients.
-    connections: u32,
+    connections_open: u32,
 }
 
 /// The body says nothing, but is read, so that the connection can be used again.
@@ -50,9 +50,9 @@ async fn drain(
     let totals = admin.shared.ledger.totals();
     let listeners = admin.shared.plan.listeners.iter().zip(totals.listeners);
     let open = listeners.map(|(listener, totals)| Open {
-        name: &listener.name,
-        in_flight: totals.in_flight,
-        connections: listener.connections.load(Relaxed),
+        listener: &listener.name,
+        requests_in_flight: totals.in_flight,
+        connections_open: listener.connections.load(Relaxed),
     });
     json(&Draining { draining: true, listeners: open.collect() })
 }
@@ -70,7 +70,8 @@ mod tests {
         let shared = &fixture.admin.shared;
         shared.ledger.page(1).begin(0);
         shared.plan.listeners[0].connections.store(3, super::Relaxed);
-        let open = json!([{ "name": "ingress", "in_flight": 1, "connections": 3 }]);
+        let open =
+            json!([{ "listener": "ingress", "requests_in_flight": 1, "connections_open": 3 }]);
         for _ in 0..2 {
             let answer = ask(fixture.app(), Request::post("/drain")).await;
             assert_eq!(answer.status, 200);

@@ -1,6 +1,6 @@
-//! `/explain`: why a request was refused, and what would have let it pass.
+//! `/explain`: why a request did not go well, and what would have let it pass.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -10,50 +10,29 @@ use axum::{
     routing::get,
 };
 use serde::{Deserialize, Serialize};
-use weir_config::{Breaker, Ratio, Trip};
 
 use super::{Admin, json::json, problem::Problem};
-use crate::{
-    observe::explain::{REMEMBERED, Refused},
-    plan::Plan,
-    reason::Reason,
-};
+use crate::observe::explain::{Explanation, Id, KEPT};
 
-/// How many refusals a list may hold.
+/// How many explanations a list may hold.
 const LONGEST: usize = 1000;
-
-/// The inputs that a policy compares the others with.
-const THRESHOLDS: [&str; 6] = ["qps", "burst", "limit", "limit_bytes", "queue", "timeout_seconds"];
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/explain", get(recent)).route("/explain/{id}", get(one))
 }
 
-/// A refusal as it is shown.
+/// An explanation as it is shown.
 #[derive(Serialize)]
-struct Explained {
+struct Shown {
     id: String,
-    /// When, in seconds since 1970.
-    at: f64,
-    listener: String,
-    /// Empty where no route was found yet.
-    route: String,
-    method: String,
-    /// Without its query.
-    path: String,
-    status: u16,
-    /// Where on its way the request was refused.
-    stage: &'static str,
-    /// Empty where no policy refused.
-    policy: String,
-    reason: &'static str,
-    detail: String,
-    /// What was seen at that instant.
-    inputs: BTreeMap<&'static str, String>,
-    /// What it was compared with.
-    threshold: BTreeMap<&'static str, String>,
-    would_pass: String,
-    retry_after_seconds: Option<f64>,
+    #[serde(flatten)]
+    explanation: Explanation,
+}
+
+impl Shown {
+    fn new((id, explanation): (Id, Explanation)) -> Self {
+        Self { id: id.to_string(), explanation }
+    }
 }
 
 #[derive(Deserialize)]
@@ -77,126 +56,87 @@ async fn recent(
         let detail = format!("count is a number from 1 to {LONGEST}");
         Problem::new(StatusCode::BAD_REQUEST, detail)
     })?;
-    let plan = &admin.shared.plan;
-    let refused = admin.shared.explain.recent(count).into_iter();
-    let shown = refused.map(|(id, refused)| Explained::new(plan, id.to_string(), refused));
-    json(&shown.collect::<Vec<_>>())
+    let recent = admin.shared.explain.recent(count).into_iter();
+    json(&recent.map(Shown::new).collect::<Vec<_>>())
 }
 
 async fn one(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let explain = &admin.shared.explain;
-    let refused = explain.find(&id).ok_or_else(|| {
+    let found = explain.find(&id).ok_or_else(|| {
         let prefix = explain.prefix();
         let detail = format!(
-            "no refusal is kept under this id; each worker keeps its last {REMEMBERED}, \
+            "nothing is kept under this id; each worker keeps its last {KEPT}, \
              and the ids of this process start with {prefix}-"
         );
         Problem::new(StatusCode::NOT_FOUND, detail)
     })?;
-    json(&Explained::new(&admin.shared.plan, id, refused))
-}
-
-impl Explained {
-    fn new(plan: &Plan, id: String, refused: Refused) -> Self {
-        let (mut threshold, inputs): (BTreeMap<_, _>, _) =
-            refused.inputs.into_iter().partition(|(name, _)| THRESHOLDS.contains(name));
-        if refused.reason == Reason::BreakerOpen {
-            let route = plan.routes.iter().find(|route| route.name == refused.route);
-            threshold.extend(route.into_iter().flat_map(|route| limits(&route.breaker.settings)));
-        }
-        Self {
-            id,
-            at: refused.at,
-            listener: refused.listener,
-            route: refused.route,
-            method: refused.method,
-            path: refused.path,
-            status: refused.status,
-            stage: refused.stage.word(),
-            policy: refused.policy,
-            reason: refused.reason.word(),
-            detail: refused.detail,
-            inputs,
-            threshold,
-            would_pass: refused.would_pass,
-            retry_after_seconds: refused.retry_after.map(|after| after.as_secs_f64()),
-        }
-    }
-}
-
-/// What opens a breaker, by the names of the configuration.
-fn limits(breaker: &Breaker) -> Vec<(&'static str, String)> {
-    let written = match &breaker.trip {
-        Trip::Adaptive(adaptive) => vec![("k", Some(adaptive.k.to_string()))],
-        Trip::Open(trip) => vec![
-            ("consecutive", trip.consecutive.map(|failures| failures.to_string())),
-            ("error_ratio", trip.error_ratio.map(percent)),
-            ("slow_ratio", trip.slow_ratio.map(percent)),
-            ("min_requests", Some(trip.min_requests.to_string())),
-        ],
-    };
-    written.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-fn percent(ratio: Ratio) -> String {
-    // As many digits as a person wrote: 0.29 is 28.999999999999996 hundredths.
-    format!("{}%", (ratio.get() * 1e6).round() / 1e4)
+    json(&Shown::new(found))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::*;
-    use crate::admin::fixture::Fixture;
+    use serde_json::json;
 
-    fn refuse(fixture: &Fixture, worker: usize, at: f64, reason: Reason) -> String {
+    use super::*;
+    use crate::{
+        admin::fixture::Fixture,
+        reason::{Reason, Stage},
+    };
+
+    fn refuse(fixture: &Fixture, worker: usize, at_seconds: f64) -> String {
         let shared = &fixture.admin.shared;
-        let (number, id) = shared.explain.id(worker);
-        let refused = Refused {
-            at,
+        let id = shared.explain.id(worker);
+        let explanation = Explanation {
+            at_seconds,
             listener: "ingress".into(),
             route: shared.plan.routes[0].name.clone(),
-            policy: "partner".into(),
-            reason,
-            stage: reason.usual_stage(),
-            status: reason.status().as_u16(),
             method: "GET".into(),
             path: "/partner/trials".into(),
+            status: 429,
+            stage: Stage::Rate,
+            policy: "partner".into(),
+            reason: Reason::RateLimited,
             detail: "no".into(),
-            inputs: vec![("qps", "0.5".into()), ("wait_seconds", "2".into())],
+            inputs: vec![("key", "header:x-api-key".into()), ("shared_bucket", false.into())],
+            threshold: vec![("qps", 0.5.into()), ("burst", 1.into())],
             would_pass: "2 s later".into(),
             retry_after: Some(Duration::from_secs(2)),
         };
-        shared.explain.keep(number, refused);
+        shared.explain.keep(id, explanation);
         id.to_string()
     }
 
     #[tokio::test]
-    async fn a_refusal_tells_what_was_seen_and_what_it_was_compared_with() {
+    async fn an_explanation_tells_what_was_seen_and_what_it_was_compared_with() {
         let fixture = Fixture::new();
-        let id = refuse(&fixture, 1, 1.0, Reason::RateLimited);
+        let id = refuse(&fixture, 1, 1.0);
         let shown = fixture.get(&format!("/explain/{id}")).await.json();
-        assert_eq!(shown["id"], id);
-        assert_eq!(shown["stage"], "rate");
-        assert_eq!(shown["reason"], "rate_limited");
-        assert_eq!(shown["inputs"], serde_json::json!({ "wait_seconds": "2" }));
-        assert_eq!(shown["threshold"], serde_json::json!({ "qps": "0.5" }));
-        assert_eq!(shown["would_pass"], "2 s later");
-        assert_eq!(shown["retry_after_seconds"], 2.0);
-
-        let id = refuse(&fixture, 0, 2.0, Reason::BreakerOpen);
-        let shown = fixture.get(&format!("/explain/{id}")).await.json();
-        assert_eq!(shown["stage"], "breaker");
-        assert_eq!(shown["threshold"]["error_ratio"], "29%");
+        let expected = json!({
+            "id": id,
+            "at_seconds": 1.0,
+            "listener": "ingress",
+            "route": fixture.admin.shared.plan.routes[0].name,
+            "method": "GET",
+            "path": "/partner/trials",
+            "status": 429,
+            "stage": "rate",
+            "policy": "partner",
+            "reason": "rate_limited",
+            "detail": "no",
+            "inputs": { "key": "header:x-api-key", "shared_bucket": false },
+            "threshold": { "qps": 0.5, "burst": 1 },
+            "would_pass": "2 s later",
+            "retry_after_seconds": 2.0,
+        });
+        assert_eq!(shown, expected);
     }
 
     #[tokio::test]
     async fn the_list_is_newest_first_and_as_long_as_asked() {
         let fixture = Fixture::new();
-        let ids: Vec<_> = (0..25)
-            .map(|turn| refuse(&fixture, turn % 2, turn as f64, Reason::Overloaded))
-            .collect();
+        let ids: Vec<_> = (0..25).map(|turn| refuse(&fixture, turn % 2, turn as f64)).collect();
         let listed = fixture.get("/explain?count=3").await.json();
         let listed: Vec<_> = listed.as_array().unwrap().iter().map(|one| &one["id"]).collect();
         assert_eq!(listed, [&ids[24], &ids[23], &ids[22]]);
@@ -213,6 +153,6 @@ mod tests {
         assert_eq!(answer.status, 404);
         let detail = answer.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("4096"), "{detail}");
-        assert!(detail.contains(fixture.admin.shared.explain.prefix()), "{detail}");
+        assert!(detail.contains(&fixture.admin.shared.explain.prefix()), "{detail}");
     }
 }

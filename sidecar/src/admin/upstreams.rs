@@ -1,17 +1,19 @@
 //! `/upstreams`: where requests go, and what the breakers make of it.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{Router, extract::State, response::Response, routing::get};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use weir_config::{Mode, Protocol};
-use weir_policy::{Breaker, State as BreakerState, Time};
+use weir_policy::{Breaker, Snapshot, State as BreakerState, Time};
 
 use super::{Admin, json::json, problem::Problem};
-use crate::{clock, observe::metrics::breaker, plan::Route, upstream::Upstream};
+use crate::{
+    clock,
+    observe::words::{BREAKER_NUMBERS, NONE},
+    plan::Route,
+    upstream::Upstream,
+};
 
 pub(super) fn routes() -> Router<Arc<Admin>> {
     Router::new().route("/upstreams", get(list))
@@ -19,8 +21,8 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    name: &'a str,
-    protocol: &'static str,
+    upstream: &'a str,
+    protocol: Protocol,
     tls: bool,
     /// Since the start.
     connections_opened: u64,
@@ -32,7 +34,7 @@ struct Shown<'a> {
 
 #[derive(Serialize)]
 struct ShownEndpoint {
-    address: String,
+    endpoint: String,
     in_flight: u32,
 }
 
@@ -40,21 +42,18 @@ struct ShownEndpoint {
 struct ShownBreaker<'a> {
     route: &'a str,
     policy: &'a str,
-    mode: &'static str,
-    /// None where one breaker holds for all endpoints.
-    endpoint: Option<String>,
+    mode: Mode,
+    endpoint: String,
     state: &'static str,
-    /// The window's numbers.
-    requests: u32,
-    failures: u32,
-    slow: u32,
-    refused: u32,
-    consecutive_failures: u32,
-    /// The chance of a request to be refused.
+    #[serde(flatten, serialize_with = "numbers")]
+    seen: Snapshot,
     refused_share: f64,
     /// Until the first probe may pass; only while open.
-    #[serde(skip_serializing_if = "Option::is_none")]
     probes_in_seconds: Option<f64>,
+}
+
+fn numbers<S: Serializer>(seen: &Snapshot, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(BREAKER_NUMBERS.iter().map(|(name, _, value)| (name, value(seen))))
 }
 
 async fn list(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
@@ -71,15 +70,12 @@ async fn list(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
 fn show<'a>(upstream: &'a Upstream, breakers: Vec<ShownBreaker<'a>>) -> Shown<'a> {
     let endpoints = upstream.endpoints();
     let endpoints = endpoints.iter().map(|endpoint| ShownEndpoint {
-        address: endpoint.name.clone(),
+        endpoint: endpoint.name.clone(),
         in_flight: endpoint.in_flight.load(Relaxed),
     });
     Shown {
-        name: &upstream.name,
-        protocol: match upstream.protocol {
-            Protocol::H1 => "h1",
-            Protocol::H2 => "h2",
-        },
+        upstream: &upstream.name,
+        protocol: upstream.protocol,
         tls: upstream.tls.is_some(),
         connections_opened: upstream.connections_opened.load(Relaxed),
         resolve_failures: upstream.resolve_failures.load(Relaxed),
@@ -101,30 +97,20 @@ fn show_breaker<'a>(
 ) -> ShownBreaker<'a> {
     let settings = &route.breaker.settings;
     let seen = breaker.snapshot(now);
-    let (refused_share, until) = match seen.state {
-        BreakerState::Closed => (0.0, None),
-        BreakerState::Open { until } => (1.0, Some(until)),
-        BreakerState::HalfOpen { .. } => (1.0, None),
-        BreakerState::Throttling { refused_share } => (refused_share, None),
+    let probes_in_seconds = match seen.state {
+        BreakerState::Open { until } => Some(until.since(now).as_secs_f64()),
+        _ => None,
     };
     ShownBreaker {
         route: &route.name,
         policy: &settings.name,
-        mode: if settings.mode == Mode::Shadow { "shadow" } else { "enforce" },
-        endpoint,
-        state: breaker::word(seen.state),
-        requests: seen.total,
-        failures: seen.failures,
-        slow: seen.slow,
-        refused: seen.refused,
-        consecutive_failures: seen.consecutive,
-        refused_share,
-        probes_in_seconds: until.map(|until| seconds_between(now, until)),
+        mode: settings.mode,
+        endpoint: endpoint.unwrap_or_else(|| NONE.to_owned()),
+        state: seen.state.word(),
+        seen,
+        refused_share: seen.state.refused_share(),
+        probes_in_seconds,
     }
-}
-
-fn seconds_between(now: Time, until: Time) -> f64 {
-    Duration::from_nanos(until.as_nanos().saturating_sub(now.as_nanos())).as_secs_f64()
 }
 
 #[cfg(test)]
@@ -146,13 +132,14 @@ mod tests {
         breaker.on_outcome(ticket, Outcome::Failure, clock::now(), 0);
 
         let shown = fixture.get("/upstreams").await.json();
-        assert_eq!(shown[0]["name"], "clinic");
-        assert_eq!(shown[0]["endpoints"][0]["address"], "127.0.0.1:3000");
+        assert_eq!(shown[0]["upstream"], "clinic");
+        assert_eq!(shown[0]["endpoints"][0]["endpoint"], "127.0.0.1:3000");
         assert_eq!(shown[0]["endpoints"][0]["in_flight"], 2);
         let breaker = &shown[0]["breakers"][0];
         assert_eq!(breaker["state"], "open");
         assert_eq!(breaker["endpoint"], "127.0.0.1:3000");
-        assert_eq!(breaker["failures"], 1);
+        assert_eq!(breaker["mode"], "enforce");
+        assert_eq!((&breaker["requests"], &breaker["failures"]), (&1.into(), &1.into()));
         assert_eq!(breaker["refused_share"], 1.0);
         assert!(breaker["probes_in_seconds"].as_f64().is_some_and(|seconds| seconds <= 60.0));
         assert_eq!(shown[0]["breakers"].as_array().unwrap().len(), 1, "one of two is disabled");

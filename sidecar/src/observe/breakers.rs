@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 use weir_policy::{Snapshot, State, Time};
 
-use super::metrics::breaker::word;
+use super::words::{NONE, configured};
 use crate::{
     clock,
     plan::{Plan, Route},
@@ -53,8 +53,8 @@ impl Watch {
             for (endpoint, breaker) in route.breaker.all() {
                 let key = (route.index, endpoint);
                 let snapshot = breaker.snapshot(now);
-                let is = word(snapshot.state);
-                let was = self.last.get(&key).copied().unwrap_or(word(State::Closed));
+                let is = snapshot.state.word();
+                let was = self.last.get(&key).copied().unwrap_or(State::Closed.word());
                 if is != was {
                     let endpoint = key.1.clone();
                     changes.push(Change { route, endpoint, was, now: snapshot });
@@ -73,14 +73,16 @@ impl Change<'_> {
         tracing::warn!(
             route = self.route.name,
             policy = settings.name,
-            endpoint = self.endpoint.as_deref().unwrap_or("all"),
-            mode = ?settings.mode,
+            endpoint = self.endpoint.as_deref().unwrap_or(NONE),
+            mode = configured(&settings.mode),
             was = self.was,
-            state = word(self.now.state),
-            requests = self.now.total,
+            state = self.now.state.word(),
+            requests = self.now.requests,
             failures = self.now.failures,
             slow = self.now.slow,
-            consecutive = self.now.consecutive,
+            refused = self.now.refused,
+            consecutive_failures = self.now.consecutive_failures,
+            refused_share = self.now.state.refused_share(),
             "a breaker has changed"
         );
     }
@@ -108,7 +110,7 @@ mod tests {
         };
         let mut watch = Watch::default();
         let mut told = |now| {
-            let words = |change: Change<'_>| (change.was, word(change.now.state));
+            let words = |change: Change<'_>| (change.was, change.now.state.word());
             watch.look(&plan, now).into_iter().map(words).collect::<Vec<_>>()
         };
         assert_eq!(told(at(1)), []);

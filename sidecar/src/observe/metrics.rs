@@ -5,7 +5,7 @@
 //! come from the configuration, from closed enums, and from the addresses that an upstream's names
 //! resolve to: no caller can add a series.
 
-pub(crate) mod breaker;
+mod breaker;
 mod connections;
 mod exposition;
 mod family;

@@ -4,12 +4,14 @@
 //! costs the upstream nothing. What was taken on the way is held by the exchange and comes back when
 //! a later stage refuses.
 
-use std::{sync::Arc, time::Duration};
+mod refusals;
+
+use std::sync::Arc;
 
 use pingora::{http::RequestHeader, protocols::http::ServerSession};
 use tokio::sync::oneshot;
-use weir_config::{Key, Mode};
-use weir_policy::{Breaker, Entered, Exceeded, Open, Overloaded, Place, State, Threshold};
+use weir_config::Mode;
+use weir_policy::{Breaker, Entered, Place};
 
 use super::{
     client,
@@ -18,11 +20,7 @@ use super::{
     refuse::Refusal,
     way::Stop,
 };
-use crate::{
-    clock,
-    plan::{Rate, Route},
-    reason::{Reason, Stage},
-};
+use crate::{clock, plan::Route, reason::Reason};
 
 /// Asks the rate limits of the route; all are debited or none.
 pub(super) fn rate(
@@ -44,7 +42,7 @@ pub(super) fn rate(
             Err(_) if rate.settings.mode == Mode::Shadow => {
                 exchange.worker.page().shadow(route.index, Reason::RateLimited);
             }
-            Err(exceeded) => return Err(rate_limited(rate, exceeded)),
+            Err(exceeded) => return Err(refusals::rate_limited(exchange, rate, exceeded)),
         }
     }
     Ok(())
@@ -71,24 +69,18 @@ pub(super) fn ask(
         Err(_) if route.breaker.settings.mode == Mode::Shadow => {
             exchange.worker.page().shadow(route.index, Reason::BreakerOpen);
         }
-        Err(open) => return Err(breaker_open(route, open, endpoint)),
+        Err(open) => return Err(refusals::breaker_open(route, open, endpoint)),
     }
     Ok(())
 }
 
 /// Takes a place among the open streams.
 pub(super) fn stream(exchange: &mut Exchange, route: &Route) -> Result<(), Refusal> {
-    if route.open_stream() {
-        exchange.holds_stream();
-        return Ok(());
+    if !route.open_stream() {
+        return Err(refusals::streams_full(route));
     }
-    let open = route.limits.streams;
-    Err(Refusal::new(
-        Reason::StreamLimit,
-        format!("{open} streams are open on this route, which is its limit"),
-    )
-    .input("limit", open)
-    .would_pass(format!("limits.streams above {open}, or once a stream has ended")))
+    exchange.holds_stream();
+    Ok(())
 }
 
 /// Takes a permit, or waits for one in the queue.
@@ -126,7 +118,7 @@ async fn wait(exchange: &Exchange, route: &Route, session: &mut ServerSession) -
     let entered = clock::now();
     let place = match route.concurrency.in_flight.enqueue(|| waker, entered) {
         Entered::Granted => return Ok(()),
-        Entered::Full(overloaded) => return Err(Stop::Refused(overloaded_now(route, overloaded))),
+        Entered::Full(seen) => return Err(Stop::Refused(refusals::overloaded(route, seen))),
         Entered::Waiting(place) => place,
     };
     let mut waiting = Waiting { route, place: Some(place) };
@@ -143,7 +135,11 @@ async fn wait(exchange: &Exchange, route: &Route, session: &mut ServerSession) -
         }
         () = client::left(session) => Err(Stop::Gone(Reason::ClientCancel)),
         () = tokio::time::sleep_until(clock::instant(until)) => {
-            Err(Stop::Refused(if until < queue_ends { deadline_in_queue(exchange, route) } else { queue_timeout(route) }))
+            Err(Stop::Refused(if until < queue_ends {
+                refusals::deadline_in_queue(exchange, route)
+            } else {
+                refusals::queue_timeout(route)
+            }))
         }
     }
 }
@@ -160,128 +156,6 @@ impl Drop for Waiting<'_> {
         // The permit may have been handed over in this very moment; then it goes to the next.
         if !self.route.concurrency.in_flight.leave(place) {
             hand_on(self.route);
-        }
-    }
-}
-
-fn rate_limited(rate: &Rate, exceeded: Exceeded) -> Refusal {
-    let settings = &rate.settings;
-    let wait = exceeded.retry_after;
-    let whose = match settings.per.get(exceeded.key_index) {
-        Some(Key::Client { .. }) => " for this client".to_owned(),
-        Some(Key::Header(name)) => format!(" for this {name}"),
-        Some(Key::Cookie(name)) => format!(" for this cookie {name}"),
-        Some(Key::Query(name)) => format!(" for this query parameter {name}"),
-        Some(Key::Route) | None => String::new(),
-    };
-    let qps = settings.qps;
-    Refusal::new(
-        Reason::RateLimited,
-        format!("{qps} requests a second{whose}; the next one fits in {}", in_words(wait)),
-    )
-    .policy(&settings.name)
-    .retry_after(wait)
-    .rate(&rate.policy_header, exceeded.remaining, exceeded.reset)
-    .input("qps", qps)
-    .input("burst", settings.burst)
-    .input("wait_seconds", wait.as_secs_f64())
-    .input("key", exceeded.key_index)
-    .input("shared_bucket", exceeded.shared)
-    .would_pass(format!("{} later, or burst above {}", in_words(wait), settings.burst))
-}
-
-fn breaker_open(route: &Route, open: Open, endpoint: Option<&str>) -> Refusal {
-    let seen = open.snapshot;
-    let why = match open.threshold {
-        Threshold::Consecutive => format!("{} failures in a row", seen.consecutive),
-        Threshold::ErrorRatio => format!("{} of {} requests failed", seen.failures, seen.total),
-        Threshold::SlowRatio => format!("{} of {} answers were slow", seen.slow, seen.total),
-        Threshold::Probe => "a probe failed, or the probes are not back yet".to_owned(),
-        Threshold::Share => format!(
-            "{} of {} requests failed or were refused",
-            seen.failures + seen.refused,
-            seen.total
-        ),
-    };
-    let state = match seen.state {
-        State::Closed => "closed",
-        State::Open { .. } => "open",
-        State::HalfOpen { .. } => "half_open",
-        State::Throttling { .. } => "throttling",
-    };
-    Refusal::new(
-        Reason::BreakerOpen,
-        format!("the breaker of {} is {state}: {why}", route.upstream.name),
-    )
-    .policy(&route.breaker.settings.name)
-    .retry_after(open.retry_after)
-    .input("endpoint", endpoint.unwrap_or("all"))
-    .input("state", state)
-    .input("total", seen.total)
-    .input("failures", seen.failures)
-    .input("slow", seen.slow)
-    .input("consecutive", seen.consecutive)
-    .would_pass(format!("{} later, if the upstream has recovered", in_words(open.retry_after)))
-}
-
-fn overloaded_now(route: &Route, seen: Overloaded) -> Refusal {
-    Refusal::new(
-        Reason::Overloaded,
-        format!(
-            "{} requests are in flight and {} wait, which is the limit",
-            seen.in_flight, seen.waiting
-        ),
-    )
-    .policy(&route.concurrency.settings.name)
-    .retry_after(RETRY_SOON)
-    .input("in_flight", seen.in_flight)
-    .input("limit", seen.limit)
-    .input("waiting", seen.waiting)
-    .input("queue", seen.queue)
-    .would_pass(format!("a limit above {}, or a queue longer than {}", seen.limit, seen.queue))
-}
-
-fn queue_timeout(route: &Route) -> Refusal {
-    let settings = &route.concurrency.settings;
-    let timeout = in_words(settings.queue.timeout);
-    Refusal::new(Reason::Overloaded, format!("no permit came free within {timeout} in the queue"))
-        .policy(&settings.name)
-        .retry_after(RETRY_SOON)
-        .input("in_flight", route.concurrency.in_flight.in_flight())
-        .input("limit", route.concurrency.in_flight.limit())
-        .input("waiting", route.concurrency.in_flight.waiting())
-        .would_pass(format!("a queue timeout above {timeout}, or a higher limit"))
-}
-
-fn deadline_in_queue(exchange: &Exchange, route: &Route) -> Refusal {
-    Refusal::new(Reason::Deadline, "the deadline passed while the request waited for a permit")
-        .at(Stage::Admit)
-        .policy(&route.concurrency.settings.name)
-        .input("waiting", route.concurrency.in_flight.waiting())
-        .input("timeout_seconds", exchange.deadline.at.since(exchange.started).as_secs_f64())
-        .would_pass("a longer deadline, or a higher concurrency limit".to_owned())
-}
-
-/// What callers are told when nobody knows how long the overload lasts.
-const RETRY_SOON: Duration = Duration::from_secs(1);
-
-/// `8 ms`, `1.5 s`: never zero, and no more precise than a person wants.
-fn in_words(duration: Duration) -> String {
-    match duration.as_secs_f64() {
-        seconds if seconds >= 10.0 => format!("{} s", seconds.ceil()),
-        seconds if seconds >= 1.0 => format!("{} s", (seconds * 10.0).ceil() / 10.0),
-        seconds => format!("{} ms", (seconds * 1e3).ceil().max(1.0)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_told_in_words() {
-        for (millis, words) in [(0, "1 ms"), (8, "8 ms"), (1_500, "1.5 s"), (12_100, "13 s")] {
-            assert_eq!(in_words(Duration::from_millis(millis)), words);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! again when nothing can have happened yet: the request is safe to repeat, has no body, and no byte
 //! of an answer was seen. Retries of real failures are another matter and not made here.
 
+mod told;
+
 use std::sync::Arc;
 
 use http::Method;
@@ -66,46 +68,9 @@ pub(super) async fn forward(
             {
                 stale += 1;
             }
-            Err(stop) => return Err(told_of_time(exchange, route, &endpoint, stop)),
+            Err(stop) => return Err(told::how(exchange, route, &endpoint, stop)),
             ended => return ended,
         }
-    }
-}
-
-/// Adds to what ended at the upstream where that was, and what a time that ran out is held against.
-fn told_of_time(exchange: &Exchange, route: &Route, endpoint: &Endpoint, stop: Stop) -> Stop {
-    let told = |refusal: Refusal| {
-        let refusal = refusal.at(Stage::Try).input("endpoint", &endpoint.name);
-        let timeout = &route.timeout;
-        let whole = exchange.deadline.at.since(exchange.started);
-        let (limit, would_pass) = match refusal.reason {
-            Reason::UpstreamFirstByteTimeout => {
-                (timeout.first_byte, "a higher timeout.first_byte, or a faster upstream")
-            }
-            Reason::UpstreamIdleTimeout => {
-                (timeout.idle, "a higher timeout.idle, or an upstream that does not pause")
-            }
-            Reason::UpstreamTotalTimeout => (whole, "a higher timeout.total, or a faster upstream"),
-            Reason::RequestTimeout => {
-                (timeout.request_body, "a higher timeout.request_body, or a faster client")
-            }
-            Reason::Deadline if exchange.deadline.callers => {
-                (whole, "a longer deadline of the caller, or a faster upstream")
-            }
-            Reason::Deadline => (whole, "a higher timeout.total, or a faster client"),
-            _ => return refusal,
-        };
-        let now = clock::now();
-        refusal
-            .input("timeout_seconds", limit.as_secs_f64())
-            .input("elapsed_seconds", now.since(exchange.started).as_secs_f64())
-            .input("at_upstream_seconds", now.since(exchange.forwarded_at).as_secs_f64())
-            .would_pass(would_pass.to_owned())
-    };
-    match stop {
-        Stop::Refused(refusal) => Stop::Refused(told(refusal)),
-        Stop::Upstream(refusal) => Stop::Upstream(told(refusal)),
-        Stop::Gone(reason) => Stop::Gone(reason),
     }
 }
 
@@ -155,7 +120,7 @@ fn pick(exchange: &mut Exchange, route: &Route) -> Result<Arc<Endpoint>, Stop> {
                     upstream.name
                 );
                 Refusal::new(Reason::NoEndpoint, detail)
-                    .input("upstream", &upstream.name)
+                    .input("upstream", upstream.name.as_str())
                     .retry_after(upstream.dns_refresh)
             };
             return Err(Stop::Refused(last.unwrap_or_else(none)));
@@ -179,27 +144,26 @@ async fn connect(
 ) -> Result<(UpstreamSession, bool), Stop> {
     let now = clock::now();
     let until = (now + route.timeout.connect).min(exchange.deadline.at);
-    // Where the upstream is, is for `/explain` and not for its callers.
     let refusal = |reason, detail: String| {
-        Refusal::new(reason, detail).at(Stage::Try).input("endpoint", &endpoint.name)
+        told::seen(exchange, route, endpoint, Refusal::new(reason, detail))
     };
     let timed_out = || {
-        let limit = until.since(now);
-        let detail = format!("no connection to the upstream within {limit:?}");
-        let refusal = |reason, whose| {
-            refusal(reason, detail)
-                .input("timeout_seconds", limit.as_secs_f64())
-                .input("elapsed_seconds", clock::now().since(exchange.started).as_secs_f64())
-                .would_pass(format!("{whose}, or an upstream that takes connections"))
+        let detail = format!("no connection to the upstream within {:?}", until.since(now));
+        let (reason, (name, limit), whose) = if until < exchange.deadline.at {
+            let connect = ("connect_seconds", route.timeout.connect);
+            (Reason::UpstreamConnectTimeout, connect, "a higher timeout.connect")
+        } else if exchange.deadline.callers {
+            (Reason::Deadline, exchange.whole_time(), "a longer deadline of the caller")
+        } else {
+            (Reason::UpstreamConnectTimeout, exchange.whole_time(), "a higher timeout.total")
         };
-        if until < exchange.deadline.at {
-            let whose = "a higher timeout.connect";
-            return Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, whose));
+        let refusal = refusal(reason, detail)
+            .threshold(name, limit.as_secs_f64())
+            .would_pass(format!("{whose}, or an upstream that takes connections"));
+        match reason {
+            Reason::Deadline => Stop::Refused(refusal),
+            _ => Stop::Upstream(refusal),
         }
-        if exchange.deadline.callers {
-            return Stop::Refused(refusal(Reason::Deadline, "a longer deadline of the caller"));
-        }
-        Stop::Upstream(refusal(Reason::UpstreamConnectTimeout, "a higher timeout.total"))
     };
     match clock::by(until, connections.get(endpoint)).await {
         None => Err(timed_out()),
@@ -209,7 +173,7 @@ async fn connect(
                 refusal(Reason::UpstreamConnect, "no connection to the upstream".to_owned());
             Err(Stop::Upstream(
                 // All of it: what is at the root of a failed handshake may be no more than an address.
-                failed.input("error", error),
+                failed.error(&error),
             ))
         }
         Some(Ok(connected)) => Ok(connected),
@@ -222,9 +186,9 @@ fn check_length(route: &Route, request: &RequestHeader) -> Result<(), Stop> {
     let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let limit = route.limits.body.get();
     match length {
-        Some(length) if length > limit && !route.stream => {
-            Err(Stop::Refused(body_too_large(limit).at(Stage::Try).input("content_length", length)))
-        }
+        Some(length) if length > limit && !route.stream => Err(Stop::Refused(
+            body_too_large(limit).at(Stage::Try).input("content_length_bytes", length),
+        )),
         _ => Ok(()),
     }
 }

@@ -15,6 +15,7 @@ use weir_policy::{Breaker, Debit, Outcome, Ticket, Time};
 use super::worker::Worker;
 use crate::{
     clock,
+    observe::words::NONE,
     plan::{Listener, Route},
     reason::Reason,
     upstream::Endpoint,
@@ -136,6 +137,16 @@ impl Exchange {
         self.status = Some(status);
     }
 
+    /// All the time that the request has, by the name that `/explain` has for it.
+    pub(super) fn whole_time(&self) -> (&'static str, Duration) {
+        let name = if self.deadline.callers { "deadline_seconds" } else { "total_seconds" };
+        (name, self.deadline.at.since(self.started))
+    }
+
+    pub(super) fn route_name(&self) -> &str {
+        self.route.as_ref().map_or(NONE, |route| &route.name)
+    }
+
     pub(super) fn holds_ticket(&mut self, breaker: Arc<Breaker>, ticket: Ticket) {
         self.tickets.push((breaker, ticket));
     }
@@ -189,7 +200,7 @@ impl Exchange {
         let Some(suppressed) = due else { return };
         tracing::warn!(
             listener = self.listener.name,
-            route = self.route.as_ref().map_or("", |route| route.name.as_str()),
+            route = self.route_name(),
             reason = reason.word(),
             class = reason.class().word(),
             status = self.status,

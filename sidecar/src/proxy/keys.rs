@@ -17,7 +17,11 @@ use pingora::http::RequestHeader;
 use smallvec::{SmallVec, smallvec};
 use weir_config::Key;
 
-use super::{exchange::Exchange, worker::client_key};
+use super::{
+    exchange::Exchange,
+    worker::{Worker, client_key},
+};
+use crate::observe::words::NONE;
 
 /// Values of one key that a request may have. One with more counts as one without the key: it must
 /// not fill the table of buckets, and the bucket of those without is one.
@@ -54,7 +58,28 @@ fn hashes(exchange: &Exchange, key: &Key, request: &RequestHeader) -> Hashes {
             different(parameters(query, name).map(|value| worker.hash(4, &value)))
         }
     };
-    hashes.unwrap_or_else(|| smallvec![worker.hash(0, b"")])
+    hashes.unwrap_or_else(|| smallvec![without(worker)])
+}
+
+/// The hash that stands for requests without the key.
+fn without(worker: &Worker) -> u64 {
+    worker.hash(0, b"")
+}
+
+/// A key as `/explain` names it, such as `header:x-api-key`.
+pub(super) fn key_name(key: &Key) -> String {
+    match key {
+        Key::Route => "route".to_owned(),
+        Key::Client { .. } => "client".to_owned(),
+        Key::Header(name) => format!("header:{name}"),
+        Key::Cookie(name) => format!("cookie:{name}"),
+        Key::Query(name) => format!("query:{name}"),
+    }
+}
+
+/// A hash as `/explain` shows it, which tells callers apart and nobody who they are.
+pub(super) fn shown(worker: &Worker, hash: u64) -> String {
+    if hash == without(worker) { NONE.to_owned() } else { format!("{hash:016x}") }
 }
 
 /// Each hash once; `None` when there is none, or too many.

@@ -4,7 +4,9 @@
 //! the policy and an id for `/explain`; `Proxy-Status` (RFC 9209); `Retry-After` and `RateLimit`
 //! where they are known; gRPC callers get the same as a Trailers-Only response.
 
-use std::{fmt::Display, time::Duration};
+mod refusal;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -14,73 +16,12 @@ use pingora::{
 };
 use serde::Serialize;
 
+pub(super) use self::refusal::Refusal;
 use super::{client, exchange::Exchange};
 use crate::{
     clock,
-    observe::explain::Refused,
-    reason::{Reason, Stage},
+    observe::explain::{Explanation, Id},
 };
-
-/// A verdict with advice.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) reason: Reason,
-    /// Apart, because most requests never see it and every result carries its size.
-    advice: Box<Advice>,
-}
-
-#[derive(Debug, Default)]
-struct Advice {
-    detail: String,
-    policy: String,
-    /// Where the reason does not tell it.
-    stage: Option<Stage>,
-    retry_after: Option<Duration>,
-    rate: Option<(HeaderValue, HeaderValue)>,
-    inputs: Vec<(&'static str, String)>,
-    would_pass: String,
-}
-
-impl Refusal {
-    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, advice: Box::new(Advice { detail: detail.into(), ..Advice::default() }) }
-    }
-
-    /// Names the policy as the configuration does.
-    pub(super) fn policy(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.advice.policy);
-        self
-    }
-
-    /// Where on its way the request was refused.
-    pub(super) fn at(mut self, stage: Stage) -> Self {
-        self.advice.stage = Some(stage);
-        self
-    }
-
-    pub(super) fn retry_after(mut self, after: Duration) -> Self {
-        self.advice.retry_after = Some(after);
-        self
-    }
-
-    /// The `RateLimit` fields.
-    pub(super) fn rate(mut self, policy: &HeaderValue, remaining: u32, reset: Duration) -> Self {
-        self.advice.rate = Some((policy.clone(), rate_limit(policy, remaining, reset)));
-        self
-    }
-
-    /// A number of this instant, for `/explain`.
-    pub(super) fn input(mut self, name: &'static str, value: impl Display) -> Self {
-        self.advice.inputs.push((name, value.to_string()));
-        self
-    }
-
-    /// The nearest change that would have let the request pass.
-    pub(super) fn would_pass(mut self, change: String) -> Self {
-        self.advice.would_pass = change;
-        self
-    }
-}
 
 /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers): what is left, and in how many seconds there is more.
 pub(super) fn rate_limit(policy: &HeaderValue, remaining: u32, reset: Duration) -> HeaderValue {
@@ -98,21 +39,20 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// Writes the answer and remembers the refusal. `Err` when the client could not be told.
+/// Writes the answer and keeps why. `Err` when the client could not be told.
 pub(super) async fn answer(
     exchange: &mut Exchange,
     session: &mut ServerSession,
     refusal: Refusal,
 ) -> pingora::Result<()> {
-    let (number, id) = exchange.worker.shared.explain.id(exchange.worker.index);
-    let id = id.to_string();
+    let id = exchange.worker.shared.explain.id(exchange.worker.index);
     // Pingora panics when asked for a header that it could not parse.
     let request = exchange.parsed.then(|| session.req_header());
     let grpc = session.is_http2() && request.is_some_and(is_grpc);
-    let (response, body) = if grpc { trailers_only(&refusal, &id) } else { problem(&refusal, &id) };
+    let (response, body) = if grpc { trailers_only(&refusal, id) } else { problem(&refusal, id) };
     let status = response.status.as_u16();
-    let refused = refused(exchange, request, &refusal, status);
-    exchange.worker.shared.explain.keep(number, refused);
+    let why = Explanation { status, ..refusal.explanation(exchange, request) };
+    exchange.worker.shared.explain.keep(id, why);
     exchange.answered(status);
     // Whoever does not read is not waited for longer than any other slow client.
     let until = clock::now() + exchange.listener.timeout.write;
@@ -158,11 +98,11 @@ struct Problem<'a> {
     reason: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     policy: &'a str,
-    id: &'a str,
+    id: String,
     detail: &'a str,
 }
 
-fn problem(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
+fn problem(refusal: &Refusal, id: Id) -> (ResponseHeader, Bytes) {
     let status = refusal.reason.status();
     let problem = Problem {
         kind: "about:blank",
@@ -170,7 +110,7 @@ fn problem(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
         status: status.as_u16(),
         reason: refusal.reason.word(),
         policy: &refusal.advice.policy,
-        id,
+        id: id.to_string(),
         detail: &refusal.advice.detail,
     };
     // Strings and a number always serialize.
@@ -192,7 +132,7 @@ fn problem(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
 }
 
 /// The status travels in the header block, which is also the trailer (gRPC over HTTP/2, Responses).
-fn trailers_only(refusal: &Refusal, id: &str) -> (ResponseHeader, Bytes) {
+fn trailers_only(refusal: &Refusal, id: Id) -> (ResponseHeader, Bytes) {
     let mut response = header_for(StatusCode::OK);
     put(&mut response, header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     put(
@@ -264,51 +204,21 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-fn refused(
-    exchange: &Exchange,
-    request: Option<&RequestHeader>,
-    refusal: &Refusal,
-    status: u16,
-) -> Refused {
-    Refused {
-        at: clock::unix_seconds(),
-        listener: exchange.listener.name.clone(),
-        route: exchange.route.as_ref().map_or_else(String::new, |route| route.name.clone()),
-        policy: refusal.advice.policy.clone(),
-        reason: refusal.reason,
-        stage: refusal.advice.stage.unwrap_or_else(|| refusal.reason.usual_stage()),
-        status,
-        method: request.map_or_else(String::new, |request| cut(request.method.as_str(), 32)),
-        path: request.map_or_else(String::new, |request| cut(request.uri.path(), 256)),
-        detail: refusal.advice.detail.clone(),
-        inputs: refusal.advice.inputs.clone(),
-        would_pass: refusal.advice.would_pass.clone(),
-        retry_after: refusal.advice.retry_after,
-    }
-}
-
-/// At most so many bytes, and no half character.
-fn cut(text: &str, bytes: usize) -> String {
-    let mut end = bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{observe::explain::Explain, reason::Reason};
 
     #[test]
     fn a_refusal_reads_as_the_design_shows_it() {
+        let id = Explain::new(1, 7).id(0);
         let policy = HeaderValue::from_static("\"partner-api\";q=100;w=1");
         let refusal =
             Refusal::new(Reason::RateLimited, "100 requests a second; the next one fits in 8 ms")
                 .policy("partner-api")
                 .retry_after(Duration::from_millis(8))
                 .rate(&policy, 0, Duration::from_millis(8));
-        let (response, body) = problem(&refusal, "k3v9-000017");
+        let (response, body) = problem(&refusal, id);
         let header = |name: &str| response.headers[name].to_str().unwrap().to_owned();
         assert_eq!(response.status, 429);
         assert_eq!(header("content-type"), "application/problem+json");
@@ -322,20 +232,21 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["reason"], "rate_limited");
         assert_eq!(body["policy"], "partner-api");
-        assert_eq!(body["id"], "k3v9-000017");
+        assert_eq!(body["id"], id.to_string());
     }
 
     #[test]
     fn a_grpc_refusal_is_all_header() {
+        let id = Explain::new(1, 7).id(0);
         let refusal = Refusal::new(Reason::Overloaded, "full – 100 %")
             .retry_after(Duration::from_millis(1500));
-        let (response, body) = trailers_only(&refusal, "k3v9-000018");
+        let (response, body) = trailers_only(&refusal, id);
         assert!(body.is_empty());
         assert_eq!(response.status, 200);
         assert_eq!(response.headers["grpc-status"], "14");
         assert_eq!(
             response.headers["grpc-message"],
-            "overloaded: full %E2%80%93 100 %25 (k3v9-000018)"
+            format!("overloaded: full %E2%80%93 100 %25 ({id})")
         );
         assert_eq!(response.headers["grpc-retry-pushback-ms"], "1500");
         assert_eq!(response.headers["retry-after"], "2");

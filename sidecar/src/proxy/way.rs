@@ -70,8 +70,11 @@ async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result
         return Err(Stop::Refused(Refusal::new(Reason::Internal, "a request lost its route")));
     };
     if clock::now() >= exchange.deadline.at {
+        let (name, whole) = exchange.whole_time();
         let spent =
-            Refusal::new(Reason::Deadline, "the deadline was spent before the request arrived");
+            Refusal::new(Reason::Deadline, "the deadline was spent before the request arrived")
+                .threshold(name, whole.as_secs_f64())
+                .would_pass("a longer deadline".to_owned());
         return Err(Stop::Refused(spent));
     }
     admit::rate(exchange, &route, session.req_header()).map_err(Stop::Refused)?;
@@ -93,11 +96,7 @@ async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) ->
         Stop::Upstream(refusal) => {
             exchange.ends_instead(refusal.reason);
             exchange.upstream_done(Verdict::Fault);
-            let upstream = exchange
-                .route
-                .as_ref()
-                .map_or_else(String::new, |route| route.upstream.name.clone());
-            answer_or_cut(exchange, session, refusal.input("upstream", upstream)).await
+            answer_or_cut(exchange, session, refusal).await
         }
         Stop::Refused(refusal) => {
             exchange.ends_instead(refusal.reason);

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 /// Longer than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -124,6 +126,13 @@ impl Weir {
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
         (status, body.to_owned())
+    }
+
+    /// What `/explain` tells under an id.
+    pub(crate) fn explained(&self, id: &str) -> Value {
+        let (status, told) = self.admin_get(&format!("/explain/{id}"));
+        assert_eq!(status, 200, "{told}");
+        serde_json::from_str(&told).unwrap()
     }
 
     /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="ok"`.

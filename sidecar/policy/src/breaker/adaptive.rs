@@ -211,11 +211,11 @@ impl History {
             } else {
                 State::Closed
             },
-            total: self.total(),
+            requests: self.total(),
             failures: self.failures,
             slow: 0,
             refused: self.refused,
-            consecutive: 0,
+            consecutive_failures: 0,
         }
     }
 }

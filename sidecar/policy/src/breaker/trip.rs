@@ -194,7 +194,14 @@ impl Inputs {
             Mode::Open => State::HalfOpen { probes: 0 },
             Mode::HalfOpen => State::HalfOpen { probes: phase.probes },
         };
-        Snapshot { state, total, failures, slow, refused: 0, consecutive }
+        Snapshot {
+            state,
+            requests: total,
+            failures,
+            slow,
+            refused: 0,
+            consecutive_failures: consecutive,
+        }
     }
 
     fn pack(self) -> u128 {

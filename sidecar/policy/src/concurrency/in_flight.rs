@@ -57,9 +57,9 @@ pub struct Overloaded {
     /// Requests that may be in flight.
     pub limit: u32,
     /// Requests that wait.
-    pub waiting: u32,
+    pub queued: u32,
     /// Requests that may wait.
-    pub queue: u32,
+    pub queue_length: u32,
 }
 
 struct Queue<W> {
@@ -101,7 +101,7 @@ impl<W> InFlight<W> {
 
     /// Takes a permit whether or not there is one: for a policy that only counts what it would refuse.
     pub fn force_acquire(&self) {
-        self.counts.fetch_add(Counts { in_flight: 1, waiting: 0 }.pack(), Ordering::AcqRel);
+        self.counts.fetch_add(Counts { in_flight: 1, queued: 0 }.pack(), Ordering::AcqRel);
     }
 
     /// Takes a permit, or a place in the queue. `make` makes the waker, only if it is needed.
@@ -111,7 +111,7 @@ impl<W> InFlight<W> {
         match self.update(|counts| counts.acquired(limit)) {
             Ok(_) => return Entered::Granted,
             // Refused without touching the lock: a full queue is where the crowd is.
-            Err(seen) if seen.waiting >= self.queue_length => return self.full(seen, limit),
+            Err(seen) if seen.queued >= self.queue_length => return self.full(seen, limit),
             Err(_) => {}
         }
         let mut queue = self.lock();
@@ -131,7 +131,7 @@ impl<W> InFlight<W> {
         loop {
             // Above the limit a permit is not handed on: shadow mode forced it, or the limit has fallen.
             let ended = self.update(|counts| {
-                let ends = counts.waiting == 0 || counts.in_flight > limit;
+                let ends = counts.queued == 0 || counts.in_flight > limit;
                 ends.then(|| counts.released())
             });
             if ended.is_ok() {
@@ -176,9 +176,14 @@ impl<W> InFlight<W> {
         self.limit.current()
     }
 
-    /// Requests in the queue.
-    pub fn waiting(&self) -> u32 {
-        self.counts().waiting
+    /// Requests that wait.
+    pub fn queued(&self) -> u32 {
+        self.counts().queued
+    }
+
+    /// Requests that may wait.
+    pub fn queue_length(&self) -> u32 {
+        self.queue_length
     }
 
     /// How long the last one to leave the queue with a permit had waited; zero before the first.
@@ -187,8 +192,8 @@ impl<W> InFlight<W> {
     }
 
     fn full(&self, seen: Counts, limit: u32) -> Entered {
-        let Counts { in_flight, waiting } = seen;
-        Entered::Full(Overloaded { in_flight, limit, waiting, queue: self.queue_length })
+        let Counts { in_flight, queued } = seen;
+        Entered::Full(Overloaded { in_flight, limit, queued, queue_length: self.queue_length })
     }
 
     /// Takes the longest waiter out of the queue if `step` allows, which must count one less waiting.
@@ -224,13 +229,13 @@ impl<W> InFlight<W> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Counts {
     in_flight: u32,
-    waiting: u32,
+    queued: u32,
 }
 
 impl Counts {
     /// A free permit that no waiter has a claim to.
     fn has_room(self, limit: u32) -> bool {
-        self.waiting == 0 && self.in_flight < limit
+        self.queued == 0 && self.in_flight < limit
     }
 
     /// With one more permit held, if there is one to take.
@@ -240,12 +245,12 @@ impl Counts {
 
     /// With one more waiter, if the queue has room.
     fn joined(self, queue_length: u32) -> Option<Self> {
-        (self.waiting < queue_length).then(|| Self { waiting: self.waiting + 1, ..self })
+        (self.queued < queue_length).then(|| Self { queued: self.queued + 1, ..self })
     }
 
     /// With one waiter less, if there is one.
     fn left(self) -> Option<Self> {
-        Some(Self { waiting: self.waiting.checked_sub(1)?, ..self })
+        Some(Self { queued: self.queued.checked_sub(1)?, ..self })
     }
 
     /// With one permit less held.
@@ -255,11 +260,11 @@ impl Counts {
     }
 
     fn pack(self) -> u64 {
-        (u64::from(self.in_flight) << 32) | u64::from(self.waiting)
+        (u64::from(self.in_flight) << 32) | u64::from(self.queued)
     }
 
     fn unpack(word: u64) -> Self {
-        Self { in_flight: (word >> 32) as u32, waiting: word as u32 }
+        Self { in_flight: (word >> 32) as u32, queued: word as u32 }
     }
 }
 

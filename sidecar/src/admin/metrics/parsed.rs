@@ -147,24 +147,23 @@ async fn both_formats_are_read_by_strict_parsers_and_say_the_same() {
     for (name, labels, expected) in [
         ("weir_requests_received_total", [("listener", "ingress"); 2], "5.0"),
         ("weir_requests_in_flight", [("listener", "ingress"); 2], "1.0"),
-        ("http_server_active_requests", [("listener", "ingress"); 2], "1.0"),
         ("weir_requests_total", on(("reason", "rate_limited")), "1.0"),
         ("weir_requests_total", on(("reason", "upstream_reset")), "0.0"),
         ("weir_requests_total", [("route", "-"), ("reason", "no_route")], "1.0"),
-        ("weir_responses_total", on(("code", "4xx")), "1.0"),
+        ("weir_responses_total", on(("status", "4xx")), "1.0"),
         ("weir_shadow_refusals_total", on(("reason", "overloaded")), "1.0"),
         ("weir_breaker_state", on(("state", "open")), "1.0"),
         ("weir_breaker_state", on(("state", "closed")), "0.0"),
         ("weir_breaker_failures", on(("endpoint", "127.0.0.1:3000")), "1.0"),
+        ("weir_breaker_refused_share", on(("policy", partner.1)), "1.0"),
         ("weir_rate_limit_qps", [partner; 2], "0.5"),
-        ("weir_concurrency_headroom", [partner; 2], "64.0"),
+        ("weir_concurrency_headroom", on(("policy", partner.1)), "64.0"),
+        ("weir_concurrency_queue_length", [partner; 2], "16.0"),
     ] {
         assert_eq!(value(&new, name, &labels), expected, "{name} {labels:?}");
     }
     assert_eq!(value(&new, "weir_ready", &[]), "1.0");
-    let route = ("http_route", partner.1);
-    let bucket =
-        |le| value(&new, "http_server_request_duration_seconds_bucket", &[route, ("le", le)]);
+    let bucket = |le| value(&new, "http_server_request_duration_seconds_bucket", &on(("le", le)));
     assert_eq!([bucket("0.005"), bucket("0.01"), bucket("+Inf")], ["0.0", "2.0", "2.0"]);
 }
 

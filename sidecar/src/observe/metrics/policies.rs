@@ -65,8 +65,11 @@ fn concurrency(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
     let mut family = |name: &str, help: &str, value: fn(&InFlight<Waker>) -> u32| {
         let limited =
             plan.routes.iter().filter(|route| route.concurrency.settings.mode != Mode::Disabled);
-        let samples = limited
-            .map(|route| ([("route", route.name.as_str())], value(&route.concurrency.in_flight)));
+        let samples = limited.map(|route| {
+            let policy = route.concurrency.settings.name.as_str();
+            let labels = [("route", route.name.as_str()), ("policy", policy)];
+            (labels, value(&route.concurrency.in_flight))
+        });
         gauges(encoder, name, help, samples)
     };
     family(
@@ -75,7 +78,12 @@ fn concurrency(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
         InFlight::limit,
     )?;
     family("weir_concurrency_in_flight", "Requests that hold a permit.", InFlight::in_flight)?;
-    family("weir_concurrency_queued", "Requests that wait for a permit.", InFlight::waiting)?;
+    family("weir_concurrency_queued", "Requests that wait for a permit.", InFlight::queued)?;
+    family(
+        "weir_concurrency_queue_length",
+        "Requests that may wait for a permit at once.",
+        InFlight::queue_length,
+    )?;
     family("weir_concurrency_headroom", "Permits that are free.", |in_flight| {
         in_flight.limit().saturating_sub(in_flight.in_flight())
     })

@@ -13,17 +13,17 @@ use prometheus_client::{
 
 use super::family::{Labels, counters, gauges};
 use crate::{
-    observe::ledger::{RouteTotals, Totals},
+    observe::{
+        ledger::{RouteTotals, Totals},
+        words::NONE,
+    },
     plan::Plan,
     reason::Reason,
     shared::Shared,
 };
 
-/// The route of requests that never had one.
-const UNROUTED: &str = "-";
-
-/// The classes of status codes, in the order of [`RouteTotals::statuses`].
-const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Statuses by their hundreds, in the order of [`RouteTotals::statuses`].
+const STATUSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[derive(Debug)]
 pub(super) struct Requests(pub(super) Arc<Shared>);
@@ -57,7 +57,7 @@ fn rows<'a>(plan: &'a Plan, totals: &'a Totals) -> Vec<Row<'a>> {
     });
     let unrouted = plan.listeners.iter().map(|listener| Row {
         listener: &listener.name,
-        route: UNROUTED,
+        route: NONE,
         routed: false,
         totals: &totals.routes[listener.unrouted],
     });
@@ -81,12 +81,6 @@ fn listeners(encoder: &mut DescriptorEncoder<'_>, plan: &Plan, totals: &Totals) 
         "weir_requests_in_flight",
         "Requests that have begun and not ended.",
         of_each().map(|(labels, totals)| (labels, totals.in_flight)),
-    )?;
-    gauges(
-        encoder,
-        "http_server_active_requests",
-        "Requests that have begun and not ended, by their name in OpenTelemetry.",
-        of_each().map(|(labels, totals)| (labels, totals.in_flight)),
     )
 }
 
@@ -108,12 +102,12 @@ fn answered(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Resul
     counters(
         encoder,
         "weir_responses",
-        "Answers sent, by the class of their status.",
+        "Answers sent, by the hundreds of their status.",
         rows.iter().flat_map(|row| {
-            CODES
+            STATUSES
                 .iter()
                 .zip(row.totals.statuses)
-                .map(|(code, count)| ((row.labels(), [("code", *code)]), count))
+                .map(|(status, count)| ((row.labels(), [("status", *status)]), count))
         }),
     )
 }
@@ -148,8 +142,7 @@ fn durations(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Resu
     for row in rows {
         let durations = &row.totals.durations;
         let buckets: Vec<_> = durations.buckets().collect();
-        let labels = [("listener", row.listener), ("http_route", row.route)];
-        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
+        family.encode_family(&row.labels())?.encode_histogram::<NoLabelSet>(
             durations.sum_seconds(),
             durations.count(),
             &buckets,

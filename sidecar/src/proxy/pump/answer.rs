@@ -69,7 +69,7 @@ pub(in crate::proxy) fn upstream_stop(error: &pingora::Error) -> Stop {
         Reason::UpstreamProtocol => "the upstream's answer is not valid HTTP",
         _ => "the upstream closed the connection before the answer was complete",
     };
-    Stop::Upstream(Refusal::new(reason, detail).input("error", error))
+    Stop::Upstream(Refusal::new(reason, detail).error(error))
 }
 
 #[cfg(test)]

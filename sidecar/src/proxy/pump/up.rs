@@ -88,6 +88,6 @@ pub(in crate::proxy) fn body_too_large(limit: u64) -> Refusal {
         Reason::BodyTooLarge,
         format!("the body is above the {limit} bytes that this route takes"),
     )
-    .input("limit_bytes", limit)
+    .threshold("limit_bytes", limit)
     .would_pass("a smaller body, or a higher limits.body".to_owned())
 }

@@ -1,16 +1,18 @@
-//! What `/explain` tells of a time that ran out: where it did, and what it was held against.
+//! What `/explain` tells of a time that ran out, and of a limit: where it was, what was seen, and what
+//! it was held against.
 
 use serde_json::{Value, json};
 
 use super::{
-    clinic::before,
+    clinic::{before, behind},
+    curl::curl,
+    message::Message,
     wire::{Service, Wire},
 };
 use crate::weir::Weir;
 
-fn explained(weir: &Weir, answer: &super::message::Message) -> Value {
-    let id = answer.json()["id"].as_str().unwrap().to_owned();
-    serde_json::from_str(&weir.admin_get(&format!("/explain/{id}")).1).unwrap()
+fn explained(weir: &Weir, answer: &Message) -> Value {
+    weir.explained(answer.json()["id"].as_str().unwrap())
 }
 
 #[test]
@@ -34,11 +36,10 @@ fn a_deadline_is_explained_where_it_passed() {
     assert_eq!((&told["reason"], &told["stage"]), (&json!("deadline"), &json!("try")));
     assert_eq!(
         (&told["policy"], &told["threshold"]),
-        (&json!(""), &json!({ "timeout_seconds": "0.05" }))
+        (&json!("-"), &json!({ "deadline_seconds": 0.05 }))
     );
     assert_eq!(told["inputs"]["endpoint"], json!(service.address.to_string()));
-    let elapsed: f64 = told["inputs"]["elapsed_seconds"].as_str().unwrap().parse().unwrap();
-    assert!(elapsed >= 0.05, "{told}");
+    assert!(told["inputs"]["elapsed_seconds"].as_f64().unwrap() >= 0.05, "{told}");
     assert!(told["would_pass"].as_str().unwrap().contains("deadline of the caller"), "{told}");
 
     service.accept();
@@ -46,15 +47,21 @@ fn a_deadline_is_explained_where_it_passed() {
     let _upstream = service.accept();
     let told = explained(&weir, &ask(hasty).message());
     assert_eq!((&told["reason"], &told["stage"]), (&json!("deadline"), &json!("admit")));
-    assert_eq!((&told["policy"], &told["inputs"]["waiting"]), (&json!("few"), &json!("1")));
+    assert_eq!(told["policy"], "few");
+    assert_eq!(told["inputs"], json!({ "in_flight": 1, "queued": 1 }));
+    assert_eq!(told["threshold"], json!({ "limit": 1, "deadline_seconds": 0.05 }));
 }
 
 #[test]
 fn an_upstream_that_says_nothing_is_held_against_the_routes_own_times() {
     let service = Service::listen();
-    for (timeout, reason, seconds) in [
-        ("total: 100ms, first_byte: 100ms", "", "0.1"),
-        ("total: 100s, first_byte: 50ms", "upstream_first_byte_timeout", "0.05"),
+    for (timeout, reason, held_against) in [
+        ("total: 100ms", "upstream_total_timeout", json!({ "total_seconds": 0.1 })),
+        (
+            "total: 100s, first_byte: 50ms",
+            "upstream_first_byte_timeout",
+            json!({ "first_byte_seconds": 0.05 }),
+        ),
     ] {
         let weir = before(&service.address.to_string(), &format!("timeout: {{ {timeout} }}"));
         let mut client = Wire::connect(weir.address());
@@ -62,9 +69,47 @@ fn an_upstream_that_says_nothing_is_held_against_the_routes_own_times() {
         let answer = client.message();
         assert_eq!(answer.status(), 504);
         let told = explained(&weir, &answer);
-        assert!(told["reason"].as_str().unwrap().contains(reason), "{told}");
-        assert_eq!((&told["stage"], &told["policy"]), (&json!("try"), &json!("")));
-        assert_eq!(told["threshold"]["timeout_seconds"], json!(seconds), "{told}");
+        assert_eq!(told["reason"], reason);
+        assert_eq!((&told["stage"], &told["policy"]), (&json!("try"), &json!("-")));
+        assert_eq!(told["threshold"], held_against, "{told}");
         assert!(told["would_pass"].as_str().unwrap().contains("a higher timeout."), "{told}");
     }
+}
+
+#[test]
+fn a_breaker_shows_its_numbers_by_the_names_that_metrics_have() {
+    let (_clinic, weir) = behind("breaker: { consecutive: 2, open_for: 1h, open_max: 1h }");
+    for _ in 0..2 {
+        assert_eq!(curl(&[weir.url("/status/500")]).status(), 500);
+    }
+    let told = explained(&weir, &curl(&[weir.url("/status/200")]));
+    let numbers = ["requests", "failures", "slow", "refused", "consecutive_failures"];
+    for name in numbers {
+        assert_eq!(
+            told["inputs"][name].as_f64().unwrap(),
+            weir.metric(&format!("weir_breaker_{name}"), &["policy=\"all\"", "endpoint=\"-\""]),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        (&told["inputs"]["endpoint"], &told["inputs"]["state"]),
+        (&"-".into(), &"open".into())
+    );
+    assert_eq!(told["threshold"], json!({ "consecutive": 2, "min_requests": 20 }));
+}
+
+/// Pingora's error quotes the header that it could not read.
+#[test]
+fn an_answer_that_is_not_http_is_not_quoted() {
+    let service = Service::listen();
+    let weir = before(&service.address.to_string(), "");
+    let mut client = Wire::connect(weir.address());
+    client.say("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
+    let mut upstream = service.accept();
+    upstream.head();
+    upstream.say("HTTP/1.1 200 OK\r\nset-cookie: s3cret\r\nx y: z\r\n\r\n");
+    let answer = client.message();
+    assert_eq!(answer.verdict(), (502, "upstream_protocol".to_owned()));
+    let error = explained(&weir, &answer)["inputs"]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("invalid header") && !error.contains("s3cret"), "{error}");
 }

@@ -39,7 +39,7 @@ fn twenty_thousand_requests_over_either_protocol_are_all_answered() {
         assert_eq!(weir.metric("weir_requests_received_total", &[]), all);
         assert_eq!(weir.metric("weir_requests_total", &[]), all);
         assert_eq!(weir.metric("weir_requests_total", &["reason=\"ok\""]), all);
-        assert_eq!(weir.metric("weir_responses_total", &["code=\"2xx\""]), all);
+        assert_eq!(weir.metric("weir_responses_total", &["status=\"2xx\""]), all);
     }
 }
 

@@ -26,7 +26,7 @@ fn every_address_of_a_name_is_an_endpoint() {
     let upstreams: serde_json::Value = serde_json::from_str(&upstreams).unwrap();
     let endpoints = upstreams[0]["endpoints"].as_array().unwrap();
     let here = clinic.address.to_string();
-    assert!(endpoints.iter().any(|endpoint| endpoint["address"] == here), "{endpoints:?}");
+    assert!(endpoints.iter().any(|endpoint| endpoint["endpoint"] == here), "{endpoints:?}");
     // `localhost` may be `::1` as well, where no clinic is.
     let verdicts = endpoints.iter().map(|_| curl(&[weir.url("/healthz")]).status());
     assert_eq!(verdicts.filter(|status| *status == 200).count(), 1);

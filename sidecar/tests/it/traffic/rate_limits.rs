@@ -2,6 +2,8 @@
 //!
 //! The rates are so low that nothing refills while a test runs.
 
+use serde_json::json;
+
 use super::{
     clinic::{before, behind},
     curl::curl,
@@ -122,13 +124,36 @@ fn answers_say_what_is_left_and_refusals_when_to_come_back() {
     );
     assert_eq!(third.json()["policy"], "all");
     let id = third.json()["id"].as_str().unwrap().to_owned();
-    let (status, explained) = weir.admin_get(&format!("/explain/{id}"));
-    assert_eq!(status, 200);
-    let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    let told = weir.explained(&id);
+    assert_eq!(told["reason"], "rate_limited");
+    assert_eq!(told["threshold"], json!({ "qps": 0.01, "burst": 2 }));
+}
+
+#[test]
+fn an_explanation_names_the_key_and_hides_its_value() {
+    let keys = "[{ header: x-api-key }, { cookie: session }]";
+    let (_clinic, weir) = behind(&format!("rate_limit: {{ qps: 0.01, burst: 1, per: {keys} }}"));
+    let inputs = |fields: &[&str]| {
+        let answer = ask(&weir, "/healthz", fields);
+        assert_eq!(answer.status(), 429, "{fields:?}");
+        weir.explained(answer.json()["id"].as_str().unwrap())["inputs"].clone()
+    };
+    let alice = ["-H", "x-api-key: alice", "-b", "session=1"];
+    assert_eq!(ask(&weir, "/healthz", &alice).status(), 200);
+    let told = inputs(&alice);
+    let hash = told["key_hash"].as_str().unwrap();
+    assert!(hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()), "{told}");
     assert_eq!(
-        (&explained["reason"], &explained["threshold"]["burst"]),
-        (&"rate_limited".into(), &"2".into())
+        told,
+        json!({ "key": "header:x-api-key", "key_hash": hash, "shared_bucket": false })
     );
+    assert_eq!(inputs(&["-H", "x-api-key: alice", "-b", "session=2"])["key_hash"], hash);
+    let told = inputs(&["-H", "x-api-key: bob", "-b", "session=1"]);
+    assert_eq!(told["key"], "cookie:session");
+    assert_ne!(told["key_hash"], hash);
+
+    assert_eq!(ask(&weir, "/healthz", &[]).status(), 200);
+    assert_eq!(inputs(&[])["key_hash"], "-", "those without the key have none");
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! What each policy says when it refuses: in a sentence, in numbers, and how to pass after all.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use weir_config::{Key, Trip};
+use weir_policy::{Exceeded, Open, Overloaded, Threshold};
+
+use crate::{
+    observe::words::{BREAKER_NUMBERS, NONE},
+    plan::{Rate, Route},
+    proxy::{exchange::Exchange, keys, refuse::Refusal},
+    reason::{Reason, Stage},
+};
+
+pub(super) fn rate_limited(exchange: &Exchange, rate: &Rate, exceeded: Exceeded) -> Refusal {
+    let settings = &rate.settings;
+    let wait = exceeded.retry_after;
+    let key = settings.per.get(exceeded.key_index).unwrap_or(&Key::Route);
+    let whose = match key {
+        Key::Client { .. } => " for this client".to_owned(),
+        Key::Header(name) => format!(" for this {name}"),
+        Key::Cookie(name) => format!(" for this cookie {name}"),
+        Key::Query(name) => format!(" for this query parameter {name}"),
+        Key::Route => String::new(),
+    };
+    let qps = settings.qps;
+    Refusal::new(
+        Reason::RateLimited,
+        format!("{qps} requests a second{whose}; the next one fits in {}", in_words(wait)),
+    )
+    .policy(&settings.name)
+    .retry_after(wait)
+    .rate(&rate.policy_header, exceeded.remaining, exceeded.reset)
+    .input("key", keys::key_name(key))
+    .input("key_hash", keys::shown(&exchange.worker, exceeded.key_hash))
+    .input("shared_bucket", exceeded.shared)
+    .threshold("qps", qps)
+    .threshold("burst", settings.burst.get())
+    .would_pass(format!("{} later, or burst above {}", in_words(wait), settings.burst))
+}
+
+pub(super) fn breaker_open(route: &Route, open: Open, endpoint: Option<&str>) -> Refusal {
+    let settings = &route.breaker.settings;
+    let seen = open.snapshot;
+    let why = match open.threshold {
+        Threshold::Consecutive => format!("{} failures in a row", seen.consecutive_failures),
+        Threshold::ErrorRatio => format!("{} of {} requests failed", seen.failures, seen.requests),
+        Threshold::SlowRatio => format!("{} of {} answers were slow", seen.slow, seen.requests),
+        Threshold::Probe => "a probe failed, or the probes are not back yet".to_owned(),
+        Threshold::Share => format!(
+            "{} of {} requests failed or were refused",
+            seen.failures + seen.refused,
+            seen.requests
+        ),
+    };
+    let state = seen.state.word();
+    let refusal = Refusal::new(
+        Reason::BreakerOpen,
+        format!("the breaker of {} is {state}: {why}", route.upstream.name),
+    )
+    .policy(&settings.name)
+    .retry_after(open.retry_after)
+    .input("upstream", route.upstream.name.as_str())
+    .input("endpoint", endpoint.unwrap_or(NONE))
+    .input("state", state)
+    .input("refused_share", seen.state.refused_share())
+    .would_pass(format!("{} later, if the upstream has recovered", in_words(open.retry_after)));
+    let refusal = BREAKER_NUMBERS
+        .iter()
+        .fold(refusal, |refusal, (name, _, value)| refusal.input(name, value(&seen)));
+    limits(&settings.trip)
+        .into_iter()
+        .fold(refusal, |refusal, (name, limit)| refusal.threshold(name, limit))
+}
+
+/// What makes a breaker refuse, by the names of the configuration; ratios are 0 to 1.
+fn limits(trip: &Trip) -> Vec<(&'static str, Value)> {
+    let trip = match trip {
+        Trip::Adaptive(adaptive) => return vec![("k", adaptive.k.into())],
+        Trip::Open(trip) => trip,
+    };
+    let ratio = |ratio: weir_config::Ratio| Value::from(ratio.get());
+    let written = [
+        ("consecutive", trip.consecutive.map(|failures| failures.get().into())),
+        ("error_ratio", trip.error_ratio.map(ratio)),
+        ("slow_ratio", trip.slow_ratio.map(ratio)),
+        ("min_requests", Some(trip.min_requests.get().into())),
+    ];
+    written.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+pub(super) fn streams_full(route: &Route) -> Refusal {
+    let limit = route.limits.streams;
+    Refusal::new(
+        Reason::StreamLimit,
+        format!("{limit} streams are open on this route, which is its limit"),
+    )
+    .threshold("limit", limit.get())
+    .would_pass(format!("limits.streams above {limit}, or once a stream has ended"))
+}
+
+pub(super) fn overloaded(route: &Route, seen: Overloaded) -> Refusal {
+    let Overloaded { in_flight, limit, queued, queue_length } = seen;
+    Refusal::new(
+        Reason::Overloaded,
+        format!("{in_flight} requests are in flight and {queued} wait, which is the limit"),
+    )
+    .policy(&route.concurrency.settings.name)
+    .retry_after(RETRY_SOON)
+    .input("in_flight", in_flight)
+    .input("queued", queued)
+    .threshold("limit", limit)
+    .threshold("queue_length", queue_length)
+    .would_pass(format!("a limit above {limit}, or a queue longer than {queue_length}"))
+}
+
+pub(super) fn queue_timeout(route: &Route) -> Refusal {
+    let timeout = route.concurrency.settings.queue.timeout;
+    let words = in_words(timeout);
+    let refusal = Refusal::new(
+        Reason::Overloaded,
+        format!("no permit came free within {words} in the queue"),
+    );
+    of_queue(route, refusal)
+        .retry_after(RETRY_SOON)
+        .threshold("queue_timeout_seconds", timeout.as_secs_f64())
+        .would_pass(format!("a queue timeout above {words}, or a higher limit"))
+}
+
+pub(super) fn deadline_in_queue(exchange: &Exchange, route: &Route) -> Refusal {
+    let detail = "the deadline passed while the request waited for a permit";
+    let (name, whole) = exchange.whole_time();
+    of_queue(route, Refusal::new(Reason::Deadline, detail))
+        .at(Stage::Admit)
+        .threshold(name, whole.as_secs_f64())
+        .would_pass("a longer deadline, or a higher concurrency limit".to_owned())
+}
+
+/// With what a request that waited in vain has seen.
+fn of_queue(route: &Route, refusal: Refusal) -> Refusal {
+    let in_flight = &route.concurrency.in_flight;
+    refusal
+        .policy(&route.concurrency.settings.name)
+        .input("in_flight", in_flight.in_flight())
+        .input("queued", in_flight.queued())
+        .threshold("limit", in_flight.limit())
+}
+
+/// What callers are told when nobody knows how long the overload lasts.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// `8 ms`, `1.5 s`: never zero, and no more precise than a person wants.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs_f64() {
+        seconds if seconds >= 10.0 => format!("{} s", seconds.ceil()),
+        seconds if seconds >= 1.0 => format!("{} s", (seconds * 10.0).ceil() / 10.0),
+        seconds => format!("{} ms", (seconds * 1e3).ceil().max(1.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_told_in_words() {
+        for (millis, words) in [(0, "1 ms"), (8, "8 ms"), (1_500, "1.5 s"), (12_100, "13 s")] {
+            assert_eq!(in_words(Duration::from_millis(millis)), words);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What `/explain` is told of a request that ended at the upstream.
+
+use std::time::Duration;
+
+use crate::{
+    clock,
+    plan::Route,
+    proxy::{exchange::Exchange, refuse::Refusal, way::Stop},
+    reason::{Reason, Stage},
+    upstream::Endpoint,
+};
+
+/// Adds what was seen, and what a time that ran out is held against.
+pub(super) fn how(exchange: &Exchange, route: &Route, endpoint: &Endpoint, stop: Stop) -> Stop {
+    let told = |refusal: Refusal| {
+        let reason = refusal.reason;
+        let refusal = seen(exchange, route, endpoint, refusal);
+        match overrun(exchange, route, reason) {
+            Some((name, limit, would_pass)) => {
+                refusal.threshold(name, limit.as_secs_f64()).would_pass(would_pass.to_owned())
+            }
+            None => refusal,
+        }
+    };
+    match stop {
+        Stop::Refused(refusal) => Stop::Refused(told(refusal)),
+        Stop::Upstream(refusal) => Stop::Upstream(told(refusal)),
+        Stop::Gone(reason) => Stop::Gone(reason),
+    }
+}
+
+/// Where the upstream is, which is for `/explain` and not for its callers, and how long it has had.
+pub(super) fn seen(
+    exchange: &Exchange,
+    route: &Route,
+    endpoint: &Endpoint,
+    refusal: Refusal,
+) -> Refusal {
+    let now = clock::now();
+    let refusal = refusal
+        .at(Stage::Try)
+        .input("upstream", route.upstream.name.as_str())
+        .input("endpoint", endpoint.name.as_str())
+        .input("elapsed_seconds", now.since(exchange.started).as_secs_f64())
+        .input("at_upstream_seconds", now.since(exchange.forwarded_at).as_secs_f64());
+    match exchange.header_at {
+        Some(at) => {
+            refusal.input("first_byte_seconds", at.since(exchange.forwarded_at).as_secs_f64())
+        }
+        None => refusal,
+    }
+}
+
+/// The time that ran out, by its name in the configuration, and what would have let the request pass.
+fn overrun(
+    exchange: &Exchange,
+    route: &Route,
+    reason: Reason,
+) -> Option<(&'static str, Duration, &'static str)> {
+    let timeout = &route.timeout;
+    let (whole_name, whole) = exchange.whole_time();
+    Some(match reason {
+        Reason::UpstreamFirstByteTimeout => (
+            "first_byte_seconds",
+            timeout.first_byte,
+            "a higher timeout.first_byte, or a faster upstream",
+        ),
+        Reason::UpstreamIdleTimeout => (
+            "idle_seconds",
+            timeout.idle,
+            "a higher timeout.idle, or an upstream that does not pause",
+        ),
+        Reason::UpstreamTotalTimeout => {
+            (whole_name, whole, "a higher timeout.total, or a faster upstream")
+        }
+        Reason::RequestTimeout => (
+            "request_body_seconds",
+            timeout.request_body,
+            "a higher timeout.request_body, or a faster client",
+        ),
+        Reason::Deadline if exchange.deadline.callers => {
+            (whole_name, whole, "a longer deadline of the caller, or a faster upstream")
+        }
+        Reason::Deadline => (whole_name, whole, "a higher timeout.total, or a faster client"),
+        _ => return None,
+    })
+}
