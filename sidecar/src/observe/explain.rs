@@ -49,7 +49,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// Why a request was refused and everything that led to it. A text that there is
+/// Why a request was refused, or its answer cut, and everything that led to it. A text that there is
 /// none of is [`NONE`](super::words::NONE).
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Explanation {
@@ -60,8 +60,10 @@ pub(crate) struct Explanation {
     pub(crate) method: String,
     /// Without its query.
     pub(crate) path: String,
-    /// Of the answer that the client got.
+    /// Of the answer that the client got, or got the beginning of.
     pub(crate) status: u16,
+    /// Whether the answer had begun, and was ended in the middle.
+    pub(crate) cut: bool,
     pub(crate) stage: Stage,
     /// The policy that refused, named as in the configuration.
     pub(crate) policy: String,
@@ -160,6 +162,7 @@ mod tests {
             method: "GET".into(),
             path: "/".into(),
             status: 429,
+            cut: false,
             stage: Stage::Rate,
             policy: "partner".into(),
             reason: Reason::RateLimited,

@@ -15,7 +15,10 @@ use weir_policy::{Breaker, Debit, Outcome, Ticket, Time};
 use super::worker::Worker;
 use crate::{
     clock,
-    observe::words::NONE,
+    observe::{
+        explain::{Explanation, Id},
+        words::NONE,
+    },
     plan::{Listener, Route},
     reason::Reason,
     upstream::Endpoint,
@@ -56,6 +59,8 @@ pub(super) struct Exchange {
     endpoint: Option<Arc<Endpoint>>,
     status: Option<u16>,
     reason: Option<Reason>,
+    /// Where `/explain` says why.
+    explained: Option<Id>,
 }
 
 /// Until when, and whose word that is.
@@ -115,6 +120,7 @@ impl Exchange {
             endpoint: None,
             status: None,
             reason: None,
+            explained: None,
         }
     }
 
@@ -135,6 +141,12 @@ impl Exchange {
     /// The status that was sent to the client.
     pub(super) fn answered(&mut self, status: u16) {
         self.status = Some(status);
+    }
+
+    /// Keeps why it did not go well.
+    pub(super) fn explain(&mut self, id: Id, why: Explanation) {
+        self.worker.shared.explain.keep(id, why);
+        self.explained = Some(id);
     }
 
     /// All the time that the request has, by the name that `/explain` has for it.
@@ -205,6 +217,7 @@ impl Exchange {
             class = reason.class().word(),
             status = self.status,
             suppressed,
+            id = self.explained.map(tracing::field::display),
             "a request did not go well"
         );
     }

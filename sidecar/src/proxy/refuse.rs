@@ -45,14 +45,14 @@ pub(super) async fn answer(
     session: &mut ServerSession,
     refusal: Refusal,
 ) -> pingora::Result<()> {
-    let id = exchange.worker.shared.explain.id(exchange.worker.index);
+    let id = next_id(exchange);
     // Pingora panics when asked for a header that it could not parse.
     let request = exchange.parsed.then(|| session.req_header());
     let grpc = session.is_http2() && request.is_some_and(is_grpc);
     let (response, body) = if grpc { trailers_only(&refusal, id) } else { problem(&refusal, id) };
     let status = response.status.as_u16();
     let why = Explanation { status, ..refusal.explanation(exchange, request) };
-    exchange.worker.shared.explain.keep(id, why);
+    exchange.explain(id, why);
     exchange.answered(status);
     // Whoever does not read is not waited for longer than any other slow client.
     let until = clock::now() + exchange.listener.timeout.write;
@@ -66,6 +66,21 @@ pub(super) async fn answer(
         Some(told) => told,
         None => pingora::Error::e_explain(pingora::ErrorType::WriteTimedout, "writing a refusal"),
     }
+}
+
+/// Keeps why an answer that has begun with this status is cut; its client cannot be told.
+pub(super) fn explain_cut(
+    exchange: &mut Exchange,
+    request: &RequestHeader,
+    status: u16,
+    refusal: Refusal,
+) {
+    let why = refusal.explanation(exchange, Some(request));
+    exchange.explain(next_id(exchange), Explanation { status, cut: true, ..why });
+}
+
+fn next_id(exchange: &Exchange) -> Id {
+    exchange.worker.shared.explain.id(exchange.worker.index)
 }
 
 /// Writes a whole response; without a body, an h2 one ends with its header.

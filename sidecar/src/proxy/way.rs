@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::StatusCode;
 use pingora::protocols::{Stream, http::ServerSession};
 use tokio::time::timeout;
 
@@ -129,8 +130,10 @@ async fn answer_or_cut(
     // After a 101 every byte is the protocol's that was switched to.
     let begun = session
         .response_written()
-        .is_some_and(|header| !header.status.is_informational() || header.status == 101);
-    if begun {
+        .map(|header| header.status)
+        .filter(|status| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS);
+    if let Some(status) = begun {
+        refuse::explain_cut(exchange, session.req_header(), status.as_u16(), refusal);
         cut(session).await;
         return None;
     }

@@ -135,6 +135,13 @@ impl Weir {
         serde_json::from_str(&told).unwrap()
     }
 
+    /// The newest explanation.
+    pub(crate) fn last_explained(&self) -> Value {
+        let (_, told) = self.admin_get("/explain?count=1");
+        let mut told: Vec<Value> = serde_json::from_str(&told).unwrap();
+        told.pop().expect("something is explained")
+    }
+
     /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="ok"`.
     pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let (_, text) = self.admin_get("/metrics");

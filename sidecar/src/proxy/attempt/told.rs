@@ -1,4 +1,4 @@
-//! What `/explain` is told of a request that ended at the upstream.
+//! What `/explain` is told of a request that ended at the upstream, refused there or cut.
 
 use std::time::Duration;
 

@@ -122,6 +122,7 @@ impl Refusal {
                 .map_or(NONE.to_owned(), |from| shortened(from.method.as_str(), METHOD_BYTES)),
             path: request.map_or(NONE.to_owned(), |from| shortened(from.uri.path(), PATH_BYTES)),
             status: reason.status().as_u16(),
+            cut: false,
             stage: advice.stage.unwrap_or_else(|| reason.usual_stage()),
             policy: or_none(advice.policy),
             reason,

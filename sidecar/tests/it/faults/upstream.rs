@@ -148,6 +148,11 @@ fn check(upstream: Speaks, rows: &[(&str, Expected)]) {
             }
             settled(&weir, &[]);
             assert_eq!(count(reason), before + 1, "{what} is counted as {reason}");
+            if !matches!(expected, Passed(_)) {
+                let told = weir.last_explained();
+                assert_eq!(told["reason"], *reason, "{what}: {told}");
+                assert_eq!(told["cut"], !answer.whole, "{what}: {told}");
+            }
             let next = RUNTIME.block_on(Ask::get("/ok").of(weir.address(), client));
             assert_eq!((next.status, next.whole, next.body), (200, true, 2), "after {what}");
         }

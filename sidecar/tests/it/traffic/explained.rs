@@ -1,5 +1,5 @@
-//! What `/explain` tells of a time that ran out, and of a limit: where it was, what was seen, and what
-//! it was held against.
+//! What `/explain` tells of a time that ran out, of a limit, and of an answer that was cut: where it
+//! was, what was seen, and what it was held against.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,10 @@ use super::{
     message::Message,
     wire::{Service, Wire},
 };
-use crate::weir::Weir;
+use crate::{
+    faults::{ended, settled},
+    weir::Weir,
+};
 
 fn explained(weir: &Weir, answer: &Message) -> Value {
     weir.explained(answer.json()["id"].as_str().unwrap())
@@ -69,10 +72,48 @@ fn an_upstream_that_says_nothing_is_held_against_the_routes_own_times() {
         let answer = client.message();
         assert_eq!(answer.status(), 504);
         let told = explained(&weir, &answer);
-        assert_eq!(told["reason"], reason);
+        assert_eq!((&told["reason"], &told["cut"]), (&json!(reason), &json!(false)));
         assert_eq!((&told["stage"], &told["policy"]), (&json!("try"), &json!("-")));
         assert_eq!(told["threshold"], held_against, "{told}");
         assert!(told["would_pass"].as_str().unwrap().contains("a higher timeout."), "{told}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_cut_is_explained_as_it_is_counted() {
+    for (timeout, reason, held_against) in [
+        ("total: 1s", "upstream_total_timeout", json!({ "total_seconds": 1.0 })),
+        ("idle: 100ms", "upstream_idle_timeout", json!({ "idle_seconds": 0.1 })),
+        ("total: 1h", "upstream_reset", json!({})),
+    ] {
+        let service = Service::listen();
+        let weir = before(&service.address.to_string(), &format!("timeout: {{ {timeout} }}"));
+        let mut client = Wire::connect(weir.address());
+        client.say("GET /report?of=alice HTTP/1.1\r\nhost: app\r\n\r\n");
+        let mut upstream = service.accept();
+        upstream.head();
+        upstream.say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+        assert_eq!(client.head().status(), 200);
+        if reason == "upstream_reset" {
+            drop(upstream);
+        }
+        let heard = client.rest();
+        assert!(heard.as_ref().is_ok_and(|rest| rest == b"half"), "{reason}: {heard:?}");
+
+        let told = weir.last_explained();
+        assert_eq!(
+            (&told["reason"], &told["status"], &told["cut"]),
+            (&json!(reason), &json!(200), &json!(true))
+        );
+        assert_eq!((&told["stage"], &told["path"]), (&json!("try"), &json!("/report")));
+        assert_eq!(told["threshold"], held_against, "{told}");
+        let [first_byte, at_upstream, elapsed] =
+            ["first_byte_seconds", "at_upstream_seconds", "elapsed_seconds"]
+                .map(|name| told["inputs"][name].as_f64().unwrap());
+        assert!(0.0 < first_byte && first_byte <= at_upstream && at_upstream <= elapsed, "{told}");
+        settled(&weir, &[]);
+        assert_eq!(ended(&weir, reason), 1);
+        weir.wait_for_log(&format!("suppressed=0 id={}", told["id"].as_str().unwrap()));
     }
 }
 
