@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        admin::fixture::Fixture,
+        admin::fixture::{Fixture, check_documented},
         reason::{Reason, Stage},
     };
 
@@ -133,6 +133,7 @@ mod tests {
             "retry_after_seconds": 2.0,
         });
         assert_eq!(shown, expected);
+        check_documented(&shown);
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, request},
 };
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use weir_config::Config;
@@ -114,12 +115,27 @@ pub(super) async fn ask(app: Router, request: request::Builder) -> Answer {
     }
 }
 
+/// Fails for a field that `docs/admin.md` does not name.
+pub(super) fn check_documented(shown: &Value) {
+    const PAGE: &str = include_str!("../../../docs/admin.md");
+    match shown {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+                check_documented(value);
+            }
+        }
+        Value::Array(all) => all.iter().for_each(check_documented),
+        _ => {}
+    }
+}
+
 impl Answer {
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }

@@ -14,8 +14,8 @@ GET  /ready         200 when requests should be sent here, 503 with the reason w
 GET  /metrics       every metric, as Prometheus text or OpenMetrics
 GET  /config        the configuration that runs, every default written out
 GET  /upstreams     each upstream with its endpoints and its breakers
-GET  /explain       the last refusals, newest first; ?count= says how many, 1 to 1000
-GET  /explain/{id}  why one request was refused, and what would have let it pass
+GET  /explain       the last requests that did not go well, newest first; ?count= says how many, 1 to 1000
+GET  /explain/{id}  why one of them did not, and what would have let it pass
 POST /drain         fail readiness and ask clients to close; a signal ends the process
 ";
 

@@ -1,6 +1,8 @@
 //! `/metrics`: every metric, in the format that the caller prefers.
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod parsed;
 
 use std::sync::Arc;

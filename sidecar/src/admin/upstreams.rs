@@ -118,7 +118,7 @@ mod tests {
     use weir_policy::Outcome;
 
     use super::*;
-    use crate::admin::fixture::Fixture;
+    use crate::admin::fixture::{Fixture, check_documented};
 
     #[tokio::test]
     async fn an_open_breaker_shows_its_numbers() {
@@ -132,6 +132,7 @@ mod tests {
         breaker.on_outcome(ticket, Outcome::Failure, clock::now(), 0);
 
         let shown = fixture.get("/upstreams").await.json();
+        check_documented(&shown);
         assert_eq!(shown[0]["upstream"], "clinic");
         assert_eq!(shown[0]["endpoints"][0]["endpoint"], "127.0.0.1:3000");
         assert_eq!(shown[0]["endpoints"][0]["in_flight"], 2);

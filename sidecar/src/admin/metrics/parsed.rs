@@ -78,7 +78,7 @@ fn parse(format: &str, text: &str) -> Option<Vec<Family>> {
 }
 
 /// A fixture on which a little has happened.
-fn busy() -> Fixture {
+pub(super) fn busy() -> Fixture {
     let fixture = Fixture::new();
     let shared = &fixture.admin.shared;
     let took = Duration::from_millis(7);
