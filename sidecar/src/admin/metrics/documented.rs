@@ -43,7 +43,8 @@ fn served() -> Families {
             let family = name.trim_end_matches("_bucket");
             let Some((_, found)) = served.get_mut(family) else { continue };
             let names = labels.split("=\"").filter_map(|part| part.rsplit(['"', ',']).next());
-            let known = |name: &&str| name.bytes().all(|byte| byte.is_ascii_lowercase());
+            let known =
+                |name: &&str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
             found.extend(names.filter(known).filter(|name| *name != "le").map(str::to_owned));
         }
     }

@@ -163,7 +163,9 @@ async fn both_formats_are_read_by_strict_parsers_and_say_the_same() {
         assert_eq!(value(&new, name, &labels), expected, "{name} {labels:?}");
     }
     assert_eq!(value(&new, "weir_ready", &[]), "1.0");
-    let bucket = |le| value(&new, "http_server_request_duration_seconds_bucket", &on(("le", le)));
+    let route = ("http_route", partner.1);
+    let bucket =
+        |le| value(&new, "http_server_request_duration_seconds_bucket", &[route, ("le", le)]);
     assert_eq!([bucket("0.005"), bucket("0.01"), bucket("+Inf")], ["0.0", "2.0", "2.0"]);
 }
 

@@ -142,7 +142,9 @@ fn durations(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Resu
     for row in rows {
         let durations = &row.totals.durations;
         let buckets: Vec<_> = durations.buckets().collect();
-        family.encode_family(&row.labels())?.encode_histogram::<NoLabelSet>(
+        // Whoever reads it by its name in OpenTelemetry looks for the label of that name too.
+        let labels = [("listener", row.listener), ("http_route", row.route)];
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(
             durations.sum_seconds(),
             durations.count(),
             &buckets,
