@@ -19,7 +19,6 @@ mod client;
 mod connection;
 mod connections;
 mod exchange;
-mod fields;
 mod forward;
 mod head;
 mod identify;

@@ -26,6 +26,7 @@ pub(super) mod class;
 mod end;
 mod field;
 mod framing;
+pub(super) mod h2;
 mod line;
 #[cfg(test)]
 pub(super) mod tests;

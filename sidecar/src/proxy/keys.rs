@@ -9,7 +9,7 @@
 //! debited. One hash of them all would be a fresh bucket for each companion that a caller invents;
 //! the first alone, or the last, would be one for whoever stands before a service that reads the other.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use http::{HeaderMap, header};
 use percent_encoding::percent_decode;
@@ -17,10 +17,7 @@ use pingora::http::RequestHeader;
 use smallvec::{SmallVec, smallvec};
 use weir_config::Key;
 
-use super::{
-    exchange::Exchange,
-    worker::{Worker, client_key},
-};
+use super::{exchange::Exchange, worker::Worker};
 use crate::observe::words::NONE;
 
 /// Values of one key that a request may have. One with more counts as one without the key: it must
@@ -164,6 +161,17 @@ fn unescaped(quoted: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The address that stands for a client in a rate limit: IPv6 cut to its prefix.
+fn client_key(address: IpAddr, v6_prefix: u8) -> [u8; 16] {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => {
+            let cut = u128::MAX.checked_shl(128 - u32::from(v6_prefix)).unwrap_or(0);
+            (u128::from(v6) & cut).to_be_bytes()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +230,14 @@ mod tests {
         assert_eq!(sent(&[7, 7, 8, 7]), Some(vec![7, 8]));
         assert_eq!(sent(&[1, 2, 3, 4, 4]), Some(vec![1, 2, 3, 4]));
         assert_eq!(sent(&[1, 2, 3, 4, 5]), None);
+    }
+
+    #[test]
+    fn a_v6_client_is_its_prefix_and_a_mapped_v4_is_a_v4() {
+        let key = |text: &str| client_key(text.parse().unwrap(), 64);
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 }

@@ -3,7 +3,7 @@
 //! Requests never move between workers, so nothing on their way is shared but the policies, which
 //! are one for the whole process and made of atomics.
 
-use std::{fmt, hash::BuildHasher, net::IpAddr, sync::Arc};
+use std::{fmt, hash::BuildHasher, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -59,30 +59,5 @@ impl Worker {
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("index", &self.index).finish_non_exhaustive()
-    }
-}
-
-/// The address that stands for a client in a rate limit: IPv6 cut to its prefix.
-pub(super) fn client_key(address: IpAddr, v6_prefix: u8) -> [u8; 16] {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-        IpAddr::V6(v6) => {
-            let cut = u128::MAX.checked_shl(128 - u32::from(v6_prefix)).unwrap_or(0);
-            (u128::from(v6) & cut).to_be_bytes()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_v6_client_is_its_prefix_and_a_mapped_v4_is_a_v4() {
-        let key = |text: &str| client_key(text.parse().unwrap(), 64);
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
-        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     }
 }

@@ -16,7 +16,13 @@ use pingora::protocols::{
 use tokio::time::{sleep, timeout};
 
 use super::{
-    super::{exchange::Exchange, fields, head::Fault, refuse, stream::ClientStream, way},
+    super::{
+        exchange::Exchange,
+        head::{self, Fault},
+        refuse,
+        stream::ClientStream,
+        way,
+    },
     Connection, refusal,
 };
 use crate::clock;
@@ -95,7 +101,7 @@ impl Connection {
         exchange.parsed = true;
         session.set_write_timeout(Some(self.listener.timeout.write));
         await_end_of_empty_body(&mut session);
-        let verdict = fields::check(session.req_header(), &self.listener.limits);
+        let verdict = head::h2::check(session.req_header(), &self.listener.limits);
         let open = Open::one_more(open);
         tokio::spawn(async move {
             let mut session = ServerSession::H2(session);

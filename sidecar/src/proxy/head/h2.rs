@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 use weir_config::ListenerLimits;
 
-use super::head::{
+use super::{
     Authority, Fault,
     class::{self, TARGET},
 };
@@ -22,7 +22,10 @@ const FIELD_OVERHEAD: usize = 32;
 ///
 /// # Errors
 /// The first [`Fault`] found; limits come first.
-pub(super) fn check(request: &RequestHeader, limits: &ListenerLimits) -> Result<(), Fault> {
+pub(in crate::proxy) fn check(
+    request: &RequestHeader,
+    limits: &ListenerLimits,
+) -> Result<(), Fault> {
     let target = request.uri.path_and_query().map_or("", |target| target.as_str());
     check_size(request, target, limits)?;
     // CONNECT has no path, and is answered for what it is.
@@ -80,7 +83,7 @@ fn has_outer_white_space(value: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::head::tests::limits, *};
+    use super::{super::tests::limits, *};
 
     fn request(method: &str, uri: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
         let mut request = http::Request::builder().method(method).uri(uri);
