@@ -37,7 +37,7 @@ pub(super) async fn forward(
     exchange: &mut Exchange,
     route: &Route,
     session: &mut ServerSession,
-) -> Result<Finished, Stop> {
+) -> Result<(), Stop> {
     let has_body = !session.is_body_done();
     check_length(route, session.req_header())?;
     let repeatable = !has_body && is_safe(&session.req_header().method);
@@ -69,7 +69,7 @@ pub(super) async fn forward(
                 stale += 1;
             }
             Err(stop) => return Err(told::how(exchange, route, &endpoint, stop)),
-            ended => return ended,
+            Ok(_) => return Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Poll, ready},
 };
@@ -22,7 +22,13 @@ pub(super) const BACKLOG_MAX: usize = 2 * 1024 * 1024;
 
 /// How much there is, for who does not hold the stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Backlog(Arc<AtomicUsize>);
+pub(super) struct Backlog(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    unsent: AtomicUsize,
+    sent: AtomicU64,
+}
 
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
@@ -30,11 +36,20 @@ impl Backlog {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.load(Relaxed)
+        self.0.unsent.load(Relaxed)
     }
 
     pub(super) fn set(&self, bytes: usize) {
-        self.0.store(bytes, Relaxed);
+        self.0.unsent.store(bytes, Relaxed);
+    }
+
+    /// Bytes sent so far.
+    pub(super) fn total(&self) -> u64 {
+        self.0.sent.load(Relaxed)
+    }
+
+    pub(super) fn count(&self, sent: usize) {
+        self.0.sent.fetch_add(sent as u64, Relaxed);
     }
 
     /// Ready when all has been sent, for a task that has just polled the stream: the socket wakes it,

@@ -36,7 +36,7 @@ impl Connection {
         // A connection that has said nothing yet holds nobody up at the end.
         tokio::select! {
             biased;
-            ready = clock::by(until, client.readable()) => if ready.is_none() { return },
+            begun = clock::by(until, client.begun()) => if begun.is_none() { return },
             () = self.worker.closing.cancelled() => return,
         }
         let mut first = BytesMut::new();

@@ -82,7 +82,7 @@ enum Answer {
 /// How a pump ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Finished {
-    /// The whole request was sent before the answer was complete, so both connections can go on.
+    /// The upstream had the whole request before its answer was complete, so its connection can go on.
     pub(super) request_complete: bool,
 }
 

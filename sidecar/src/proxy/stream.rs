@@ -13,6 +13,7 @@
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    mem::MaybeUninit,
     os::fd::AsRawFd,
     pin::Pin,
     sync::{Mutex, PoisonError},
@@ -21,6 +22,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use pingora::protocols::{UniqueID, UniqueIDType};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -109,6 +111,27 @@ impl ClientStream {
         }
     }
 
+    /// [`Self::readable`] for a socket that was just accepted: tokio takes such a one for readable until
+    /// it has been asked.
+    pub(super) async fn begun(&self) -> io::Result<()> {
+        loop {
+            self.readable().await?;
+            let mut byte = [MaybeUninit::uninit()];
+            let peeked = match &self.socket {
+                Socket::Tcp(socket) => {
+                    socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut byte))
+                }
+                Socket::Unix(socket) => {
+                    socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut byte))
+                }
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return peeked.map(drop),
+            }
+        }
+    }
+
     /// What the socket has not taken.
     pub(super) fn backlog(&self) -> &Backlog {
         &self.backlog
@@ -158,7 +181,13 @@ fn poll_send(
     if taken.unsent() == 0 {
         return Poll::Ready(Ok(()));
     }
-    let sent = taken.poll_send(|bytes| socket.poll_send(&[IoSlice::new(bytes)], cx));
+    let sent = taken.poll_send(|bytes| {
+        let sent = socket.poll_send(&[IoSlice::new(bytes)], cx);
+        if let Poll::Ready(Ok(sent)) = &sent {
+            backlog.count(*sent);
+        }
+        sent
+    });
     backlog.set(taken.unsent());
     sent
 }
@@ -255,6 +284,7 @@ impl AsyncWrite for ClientStream {
                 Poll::Ready(sent) => sent?,
                 Poll::Pending => 0,
             };
+            this.backlog.count(sent);
             let of_bytes = taken.advance(sent);
             taken.push(&bytes[of_bytes..]);
         } else {

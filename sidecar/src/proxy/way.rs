@@ -12,7 +12,6 @@ use super::{
     exchange::{Exchange, Verdict},
     forward, identify,
     linger::{Rest, drain, linger},
-    pump::Finished,
     refuse::{self, Refusal},
 };
 use crate::{clock, reason::Reason};
@@ -43,8 +42,10 @@ pub(super) async fn walk(mut exchange: Exchange, mut session: ServerSession) -> 
         session.set_keepalive(None);
     }
     let (mut session, rest) = match proceed(&mut exchange, &mut session).await {
-        Ok(Finished { request_complete: true }) => (session, Rest::None),
-        Ok(Finished { request_complete: false }) => (session, Rest::Unbounded),
+        Ok(()) => {
+            let rest = Rest::of(&mut session);
+            (session, rest)
+        }
         Err(stop) => stopped(&mut exchange, session, stop).await?,
     };
     // All has been sent by now; should it not be, nobody is waited for without end.
@@ -65,7 +66,7 @@ fn closes(session: &ServerSession) -> bool {
 }
 
 /// The stages, in order.
-async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result<Finished, Stop> {
+async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result<(), Stop> {
     identify::identify(exchange, session.req_header()).map_err(Stop::Refused)?;
     let Some(route) = exchange.route.clone() else {
         return Err(Stop::Refused(Refusal::new(Reason::Internal, "a request lost its route")));

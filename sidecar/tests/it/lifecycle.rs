@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::net::{UnixDatagram, UnixStream},
     process::{Command, Stdio},
     sync::{
@@ -186,6 +186,22 @@ fn what_is_idle_ends_at_once_and_what_is_stuck_at_the_deadline() {
     weir.wait_for_log("cut=1");
     assert_eq!(weir.wait().code(), Some(0));
     assert!(!RUNTIME.block_on(stuck).unwrap().whole);
+}
+
+/// None of them has asked for anything that the end could cost it.
+#[test]
+fn clients_that_say_nothing_hold_up_no_end() {
+    let listener = "timeout: { request_header: 1h, keepalive: 1h },";
+    let (weir, _backend) = start(listener, "shutdown: { drain_delay: 0s, deadline: 100s }");
+    let connect = || TcpStream::connect(weir.address()).unwrap();
+    let _silent = connect();
+    // A client of h2 that answers no PING.
+    let mut deaf = connect();
+    deaf.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    deaf.read_exact(&mut [0; 9]).unwrap();
+    until("both are there", || weir.metric("weir_connections_open", &[]) == 2.0);
+    weir.signal("TERM");
+    assert_eq!(weir.wait().code(), Some(0));
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! The requests of an HTTP/2 connection, each in a task of its own.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use http::header::CONTENT_LENGTH;
@@ -14,9 +18,11 @@ use pingora::protocols::{
     },
 };
 use tokio::time::{sleep, timeout};
+use weir_policy::Time;
 
 use super::{
     super::{
+        backlog::Backlog,
         exchange::Exchange,
         head::{self, Fault},
         refuse,
@@ -31,11 +37,14 @@ use crate::clock;
 const STREAM_WINDOW: u32 = 64 * 1024;
 /// RFC 9113, section 6.9.1.
 const WINDOW_MAX: u32 = (1 << 31) - 1;
+/// How long a connection without requests may take for its end when the listeners have closed.
+const CLOSING: Duration = Duration::from_secs(1);
 /// Malformed requests on one connection before it is closed; well-formed ones do not make up for them.
 const MALFORMED_MAX: u32 = 32;
 
 impl Connection {
     pub(super) async fn serve_h2(&self, client: ClientStream) {
+        let mut owed = Owed { backlog: client.backlog().clone(), sent: 0, at: clock::now() };
         let stream: Stream = Box::new(client.without_backlog());
         let digest = Arc::new(Digest::default());
         let handshake = server::handshake(stream, Some(self.h2_options()));
@@ -44,8 +53,9 @@ impl Connection {
             return;
         };
         let open = Arc::new(AtomicU32::new(0));
-        let (mut requests, mut malformed, mut leaving) = (0, 0, false);
+        let (mut requests, mut malformed, mut leaving, mut closing) = (0, 0, false, false);
         loop {
+            let patience = if closing { CLOSING } else { self.listener.timeout.keepalive };
             let accepted = tokio::select! {
                 biased;
                 () = self.told_to_go(requests), if !leaving => {
@@ -53,16 +63,22 @@ impl Connection {
                     connection.graceful_shutdown();
                     continue;
                 }
+                // From here on nobody is waited for as long.
+                () = self.worker.closing.cancelled(), if !closing => {
+                    closing = true;
+                    continue;
+                }
                 accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
-                () = sleep(self.listener.timeout.keepalive) => {
-                    if open.load(Relaxed) == 0 {
-                        if leaving {
-                            return;
-                        }
-                        // A request that is on its way already is still served.
-                        leaving = true;
-                        connection.graceful_shutdown();
+                () = sleep(patience) => {
+                    if open.load(Relaxed) > 0 || owed.is_being_taken(self.listener.timeout.write) {
+                        continue;
                     }
+                    if leaving {
+                        return;
+                    }
+                    // A request that is on its way already is still served.
+                    leaving = true;
+                    connection.graceful_shutdown();
                     continue;
                 }
             };
@@ -147,6 +163,25 @@ fn await_end_of_empty_body(session: &mut HttpSession) {
     if let (Some(length), true) = (length, session.is_body_done()) {
         // It was there a moment ago, so there is room for it.
         session.req_header_mut().insert_header(CONTENT_LENGTH, length).unwrap_or_default();
+    }
+}
+
+/// What a connection's client has not taken: an answer that has ended for us may still be on its way.
+struct Owed {
+    backlog: Backlog,
+    /// Bytes that it had taken when it was last looked at, and when there was a change.
+    sent: u64,
+    at: Time,
+}
+
+impl Owed {
+    /// Whether there is something, of which some was taken lately.
+    fn is_being_taken(&mut self, within: Duration) -> bool {
+        let now = clock::now();
+        if mem::replace(&mut self.sent, self.backlog.total()) != self.backlog.total() {
+            self.at = now;
+        }
+        !self.backlog.is_empty() && now.since(self.at) < within
     }
 }
 

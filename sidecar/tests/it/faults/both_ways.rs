@@ -2,6 +2,12 @@
 
 use std::{fs, mem, thread, time::Duration};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    time::sleep,
+};
+
 use super::{
     RUNTIME, Speaks,
     backend::{Backend, Step},
@@ -69,6 +75,29 @@ fn an_upload_without_end_and_without_a_pause_ends_at_the_total() {
         // Whether the upstream was behind in that moment is chance.
         assert_eq!(ended(&weir, "deadline") + ended(&weir, "upstream_total_timeout"), 2);
     }
+}
+
+/// What the service has not taken of an upload is not the client's to send any more.
+#[test]
+fn an_answer_before_the_service_has_the_upload_keeps_the_connection_it_promises() {
+    // More than the service's window, of which the sidecar has read all, or not.
+    const WINDOW: usize = 0xffff;
+    let (weir, backend) = before(Speaks::H2, "");
+    let mut kept = 0;
+    for more in (0..40).map(|step| 100 * step) {
+        RUNTIME.block_on(async {
+            let mut client = h1::Client::connect(weir.address()).await.unwrap();
+            let ask = Ask::post("/none", Upload::Bytes(WINDOW + more));
+            let answer = client.ask_first(&ask).await.unwrap();
+            assert_eq!(answer.status, 200);
+            if answer.keeps {
+                kept += 1;
+                assert_eq!(client.ask(&Ask::get("/none")).await.unwrap().status, 200, "{more}");
+            }
+        });
+    }
+    assert!(kept > 0);
+    settled(&weir, &[&backend]);
 }
 
 /// An answer that its client does not take is held in windows and sockets, not in the sidecar.
@@ -154,4 +183,33 @@ fn uploads_that_wait_in_a_queue_hold_up_no_other_of_their_connection() {
         assert_eq!(weir.metric("weir_requests_in_flight", &[]), WAITING as f64);
     });
     settled(&weir, &[&backend]);
+}
+
+/// For us a request has ended when its last byte has been given to the connection.
+#[test]
+fn an_h2_answer_is_owed_until_it_is_taken_or_write_is_over() {
+    const LENGTH: usize = 400_000;
+    let backend = Backend::start(Speaks::H1, |_| vec![Step::Head(200, LENGTH), Step::Body(LENGTH)]);
+    let weir = Weir::start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, upstream: app, timeout: {{ keepalive: 100ms, write: 1h }} }}]\n\
+         upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
+        backend.address
+    ));
+    RUNTIME.block_on(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let mut socket = socket.connect(weir.address()).await.unwrap();
+        // SETTINGS and WINDOW_UPDATE with windows of 1 MiB, and a GET of `/`.
+        let asked = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\x10\0\0\
+                      \0\0\x04\x08\0\0\0\0\0\0\x10\0\0\
+                      \0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a";
+        socket.write_all(asked).await.unwrap();
+        let mut taken = 0;
+        while ended(&weir, "ok") == 0 {
+            taken += socket.read(&mut [0; 4096]).await.unwrap();
+        }
+        sleep(Duration::from_secs(1)).await;
+        let mut rest = vec![0; LENGTH - taken];
+        socket.read_exact(&mut rest).await.expect("as much as the answer has, and frames");
+    });
 }
