@@ -26,6 +26,7 @@ mod keys;
 mod linger;
 mod pump;
 mod refuse;
+mod stop;
 mod stream;
 mod way;
 mod worker;

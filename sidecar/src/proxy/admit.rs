@@ -18,7 +18,7 @@ use super::{
     exchange::{Charged, Exchange, hand_on},
     keys,
     refuse::Refusal,
-    way::Stop,
+    stop::Stop,
 };
 use crate::{clock, plan::Route, reason::Reason};
 

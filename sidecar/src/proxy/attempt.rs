@@ -15,12 +15,12 @@ use weir_policy::Breaker;
 
 use super::{
     admit, client,
-    connections::Connections,
+    connections::{Connections, UpstreamSession},
     exchange::Exchange,
     forward,
-    pump::{Finished, Pump, UpstreamSession, body_too_large, upstream_stop},
+    pump::{Finished, Pump, body_too_large, upstream_stop},
     refuse::Refusal,
-    way::Stop,
+    stop::Stop,
 };
 use crate::{
     clock,

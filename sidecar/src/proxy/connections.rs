@@ -22,10 +22,7 @@ use tokio::{io::AsyncReadExt, task::unconstrained, time};
 use weir_config::Protocol;
 use weir_policy::Time;
 
-use super::{
-    pump::{self, UpstreamSession},
-    write_behind::WriteBehind,
-};
+use super::write_behind::{self, WriteBehind};
 use crate::{
     clock,
     upstream::{Endpoint, Upstream},
@@ -35,6 +32,8 @@ use crate::{
 const KEPT: usize = 256;
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
+
+pub(super) type UpstreamSession = pingora::protocols::http::client::HttpSession<()>;
 
 /// How a worker reaches an upstream.
 pub(super) struct Connections {
@@ -118,7 +117,7 @@ impl Connections {
     ) {
         match (&self.transport, session) {
             (Transport::H1 { idle, .. }, UpstreamSession::H1(mut session))
-                if whole && pump::backlog(&session).is_empty() =>
+                if whole && write_behind::backlog(&session).is_empty() =>
             {
                 session.respect_keepalive();
                 // Where it is not kept, Pingora shuts it down, and TLS would wait for the other side to read.

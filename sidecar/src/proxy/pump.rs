@@ -18,7 +18,7 @@ use std::{future::pending, io, pin::Pin};
 use bytes::Bytes;
 use pingora::{
     ErrorType::{Custom, WriteTimedout},
-    protocols::http::{HttpTask, ServerSession, v1::client::HttpSession as H1Session},
+    protocols::http::{HttpTask, ServerSession},
 };
 use tokio::time::{Sleep, sleep_until};
 use weir_policy::Time;
@@ -26,17 +26,15 @@ use weir_policy::Time;
 use self::{answer::next, outlet::Outlet};
 pub(super) use self::{answer::upstream_stop, up::body_too_large};
 use super::{
-    backlog::Backlog,
     chunks::Malformed,
     client,
+    connections::UpstreamSession,
     exchange::{Exchange, Verdict},
     refuse::Refusal,
-    way::Stop,
-    write_behind::WriteBehind,
+    stop::Stop,
+    write_behind,
 };
 use crate::{clock, plan::Route, reason::Reason};
-
-pub(super) type UpstreamSession = pingora::protocols::http::client::HttpSession<()>;
 
 /// A request and its answer in motion.
 pub(super) struct Pump<'a> {
@@ -96,7 +94,7 @@ impl<'a> Pump<'a> {
     ) -> Self {
         let now = clock::now();
         let to_upstream = match upstream {
-            UpstreamSession::H1(stream) => Outlet::h1(backlog(stream), now),
+            UpstreamSession::H1(stream) => Outlet::h1(write_behind::backlog(stream), now),
             UpstreamSession::H2(stream) => Outlet::h2(stream.take_request_body_writer(), now),
             UpstreamSession::Custom(()) => Outlet::h2(None, now),
         };
@@ -197,7 +195,7 @@ async fn from_upstream(
         return next(upstream).await;
     }
     if let UpstreamSession::H1(session) = upstream
-        && let Some(stream) = stream_of(session)
+        && let Some(stream) = write_behind::stream_of(session)
     {
         stream.send().await;
     }
@@ -212,15 +210,6 @@ async fn from_client(session: &mut ServerSession, reading: bool) -> Result<Optio
     }
     client::left(session).await;
     Err(Stop::Gone(Reason::ClientCancel))
-}
-
-/// What the stream of an h1 session has taken and not sent.
-pub(super) fn backlog(session: &H1Session) -> Backlog {
-    stream_of(session).map_or_else(Backlog::default, |stream| stream.backlog().clone())
-}
-
-fn stream_of(session: &H1Session) -> Option<&WriteBehind> {
-    (**session.stream()).as_any().downcast_ref()
 }
 
 /// What an error on the client's side means.

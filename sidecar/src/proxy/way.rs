@@ -13,19 +13,9 @@ use super::{
     forward, identify,
     linger::{Rest, drain, linger},
     refuse::{self, Refusal},
+    stop::Stop,
 };
 use crate::{clock, reason::Reason};
-
-/// Why a request did not go all the way.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// We say no.
-    Refused(Refusal),
-    /// The upstream failed, and this is what the client is told.
-    Upstream(Refusal),
-    /// The client is no longer there to be told.
-    Gone(Reason),
-}
 
 /// A connection that can take the next request, with what was read of it.
 pub(super) struct Reusable {

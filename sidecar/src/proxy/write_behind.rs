@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use pingora::protocols::{Stream, UniqueID, UniqueIDType};
+use pingora::protocols::{Stream, UniqueID, UniqueIDType, http::v1::client::HttpSession};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -31,6 +31,15 @@ struct Inner {
     taken: Taken,
     /// The stream may hold bytes of its own that it has not sent, as TLS does.
     unflushed: bool,
+}
+
+/// What the stream of an h1 session has taken and not sent.
+pub(super) fn backlog(session: &HttpSession) -> Backlog {
+    stream_of(session).map_or_else(Backlog::default, |stream| stream.backlog().clone())
+}
+
+pub(super) fn stream_of(session: &HttpSession) -> Option<&WriteBehind> {
+    (**session.stream()).as_any().downcast_ref()
 }
 
 impl WriteBehind {

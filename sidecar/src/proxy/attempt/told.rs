@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     clock,
     plan::Route,
-    proxy::{exchange::Exchange, refuse::Refusal, way::Stop},
+    proxy::{exchange::Exchange, refuse::Refusal, stop::Stop},
     reason::{Reason, Stage},
     upstream::Endpoint,
 };

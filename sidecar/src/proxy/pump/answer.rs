@@ -11,9 +11,8 @@ use pingora::{
     protocols::http::{HttpTask, v2::client::Http2Session},
 };
 
-use super::UpstreamSession;
 use crate::{
-    proxy::{refuse::Refusal, way::Stop},
+    proxy::{connections::UpstreamSession, refuse::Refusal, stop::Stop},
     reason::Reason,
 };
 

@@ -8,7 +8,7 @@ use pingora::{
 };
 
 use super::{
-    Answer, Pump, Upload, UpstreamSession,
+    Answer, Pump, Upload,
     answer::{judge, upstream_stop},
     client_failed,
     outlet::{Outlet, Shut},
@@ -16,10 +16,11 @@ use super::{
 use crate::{
     clock,
     proxy::{
+        connections::UpstreamSession,
         exchange::Verdict,
         forward,
         refuse::{self, Refusal},
-        way::Stop,
+        stop::Stop,
     },
     reason::Reason,
 };

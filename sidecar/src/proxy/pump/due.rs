@@ -7,7 +7,7 @@ use weir_policy::Time;
 use super::{Answer, Pump, Upload};
 use crate::{
     clock,
-    proxy::{refuse::Refusal, way::Stop},
+    proxy::{refuse::Refusal, stop::Stop},
     reason::Reason,
 };
 

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::{Version, header};
 
-use super::{Pump, Upload, UpstreamSession, outlet::Shut};
+use super::{Pump, Upload, outlet::Shut};
 use crate::{
     clock,
-    proxy::{refuse::Refusal, way::Stop},
+    proxy::{connections::UpstreamSession, refuse::Refusal, stop::Stop},
     reason::Reason,
 };
 
