@@ -70,6 +70,43 @@ pub(super) fn list<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Option<Strin
     }
 }
 
+/// A host and a port under keys of their own, where one key takes both.
+pub(super) struct Joined {
+    /// Which entries they are.
+    pub(super) host: usize,
+    pub(super) port: usize,
+    pub(super) key: &'static str,
+    /// The key with its value.
+    pub(super) pair: String,
+}
+
+/// `host: 127.0.0.1` and `port: 80` as `address: "127.0.0.1:80"`, or as `endpoints`.
+pub(super) fn host_and_port<T: Decode>(entries: &[Entry], reader: &Reader<'_>) -> Option<Joined> {
+    let port = entries.iter().position(|entry| normal(&entry.key) == "port")?;
+    let key = spelling("port", T::KEYS).filter(|key| *key != "port")?;
+    let same = |at: &usize| *at != port && spelling(&entries[*at].key, T::KEYS) == Some(key);
+    let hosts: Vec<_> = (0..entries.len()).filter(same).collect();
+    let [host] = hosts[..] else { return None };
+    let (Kind::Scalar(name), Kind::Scalar(number)) =
+        (&reader.node(entries[host].value).kind, &reader.node(entries[port].value).kind)
+    else {
+        return None;
+    };
+    let whole = match name.text.contains(':') && !name.text.contains('$') {
+        true => format!("[{}]:{}", name.text, number.text),
+        false => format!("{}:{}", name.text, number.text),
+    };
+    let whole = format!("{whole:?}");
+    let listed = format!("[{whole}]");
+    let accepted = |value: &String| tried::<T>(key, value, reader).is_ok();
+    let value =
+        [whole, listed].into_iter().find_map(|value| match tried::<T>(key, &value, reader) {
+            Ok(_) => Some(value),
+            Err(instead) => instead.filter(accepted),
+        })?;
+    Some(Joined { host, port, key, pair: format!("{key}: {value}") })
+}
+
 /// A mapping with its keys as we spell them: `{ Enable: false, QPS: 5 }` as `{ mode: disabled, qps: 5 }`.
 /// When `whole`, every key must have a spelling; otherwise those without are left out.
 pub(super) fn mapping<T: Decode>(

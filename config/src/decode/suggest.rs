@@ -1,6 +1,6 @@
 //! "Did you mean": the key or name someone had in mind.
 
-use super::{Reader, places, respell};
+use super::{Reader, find, places, respell};
 use crate::{rate_limit::yaml::RateLimitYaml, tree::Entry};
 
 /// What other proxies and libraries call our keys, as [`normal`] writes them.
@@ -43,7 +43,23 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("upstream", &["backend", "cluster", "service", "target", "proxypass", "defaultbackend"]),
     ("upstreams", &["backends", "clusters", "services"]),
     ("listeners", &["servers", "entrypoints", "frontends"]),
-    ("endpoints", &["hosts", "targets", "urls", "servers", "addresses"]),
+    (
+        "endpoints",
+        &[
+            "hosts",
+            "host",
+            "targets",
+            "target",
+            "urls",
+            "url",
+            "servers",
+            "server",
+            "addresses",
+            "address",
+            "addr",
+            "port",
+        ],
+    ),
     ("path_prefix", &["prefix", "location"]),
     ("path_regex", &["regex"]),
     ("balance", &["lb", "lbpolicy", "loadbalancer", "loadbalancing"]),
@@ -106,10 +122,16 @@ impl Guess {
     }
 }
 
-/// How to mend an unknown key.
-pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> Guess {
+/// How to mend an unknown key among the entries of its section.
+pub(super) fn key(
+    entry: &Entry,
+    entries: &[Entry],
+    keys: &[&'static str],
+    reader: &mut Reader<'_>,
+) -> Guess {
     let meant = || spelling(&entry.key, keys).or_else(|| closest(&entry.key, keys.iter().copied()));
     absent(&entry.key, keys)
+        .or_else(|| taken(meant()?, entries, reader))
         .or_else(|| respell::switch(entry, keys, reader).map(Guess::help))
         .or_else(|| rate_limit(entry, keys, reader))
         .or_else(|| flow_slip(entry, keys, reader))
@@ -164,6 +186,12 @@ fn absent(written: &str, keys: &[&'static str]) -> Option<Guess> {
     let (_, _, help) =
         rows.find(|(names, section, _)| names.contains(&written.as_str()) && fits(section))?;
     Some(Guess::help(*help))
+}
+
+/// A key that is there already would be written twice under its own name.
+fn taken(meant: &str, entries: &[Entry], reader: &Reader<'_>) -> Option<Guess> {
+    let line = reader.line(find(entries, meant)?);
+    Some(Guess::help(format!("line {line} has `{meant}` already; put both into one")))
 }
 
 /// A rate limit under another name or in another place, such as go-zero's `RateLimit: { Enable, QPS,
