@@ -341,6 +341,7 @@ fn files_that_are_no_configuration() {
             "version: 1\nlisteners: {}\nupstreams: [\"a:1\"]\n",
             "version: 1\nlistener:\n  - { address: 8080, upstream: app }\nupstream:\n  app: { endpoints: [app] }\n",
             "version: 1\nlisteners: [{ address: 0.0.0.0:8080, upstream: app }]\n",
+            "version: 1\nlisteners: [\"0.0.0.0:80\"]\nupstreams: { a: { endpoints: [\"a:1\"] }, b: { endpoints: [\"b:1\"] } }\n",
             "server {\n  listen 8080;\n}\n",
             "a: [1\nb: 2\n",
             "a: *b\n",

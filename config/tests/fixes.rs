@@ -158,6 +158,8 @@ fn one_value_for_a_whole_section() {
         &["admin: 127.0.0.1:9901", "admin: 9901", "shutdown: 30s"],
         beside,
     );
+    let whole = |listener: &str| whole::file(&format!("listeners: [{listener}]"));
+    check("sections_of_listeners", &["127.0.0.1:8080", "8080"], whole);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn section<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Option<St
     let value = inline(node, reader).filter(|value| !is_unit_of_time(value))?;
     let keys = || T::KEYS.iter().copied().filter(|key| *key != "name");
     let named: Vec<_> =
-        keys().filter(|key| **key == value).map(|key| (key, example(key).to_owned())).collect();
+        keys().filter(|key| **key == value).map(|key| (key, example(key, reader))).collect();
     let alone: Vec<_> = keys().map(|key| (key, value.clone())).collect();
     let listed: Vec<_> = keys().map(|key| (key, format!("[{value}]"))).collect();
     let mut corrected = Vec::new();
@@ -47,8 +47,13 @@ pub(super) fn switched_on<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Optio
     on.then(|| "{}".to_owned())
 }
 
+/// The section with that key, and with an upstream where nothing leads anywhere without.
 fn tried<T: Decode>(key: &str, value: &str, reader: &Reader<'_>) -> Result<String, Option<String>> {
-    let block = format!("{{ {key}: {value} }}");
+    let leads = key == "upstream" || !T::KEYS.contains(&"upstream");
+    let block = match leads {
+        true => format!("{{ {key}: {value} }}"),
+        false => format!("{{ {key}: {value}, upstream: {} }}", example("upstream", reader)),
+    };
     reader.tried::<T>(&block).map(|()| block)
 }
 
@@ -176,7 +181,7 @@ fn inline(node: NodeId, reader: &Reader<'_>) -> Option<String> {
 }
 
 /// Whether text needs no quotes inside `{ }`, and reads well without.
-fn is_bare(text: &str) -> bool {
+pub(super) fn is_bare(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./%".contains(&byte))
 }

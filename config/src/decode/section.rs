@@ -37,7 +37,8 @@ impl<T: Decode> Field for At<T> {
         match found {
             Some(node) => Self::read(node, reader),
             None => {
-                reader.missing(owner, key, suggest::example(key));
+                let example = suggest::example(key, reader);
+                reader.missing(owner, key, &example);
                 Self { value: None, node: owner, written: false }
             }
         }

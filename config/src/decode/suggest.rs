@@ -1,7 +1,10 @@
 //! "Did you mean": the key or name someone had in mind.
 
 use super::{Reader, find, places, respell};
-use crate::{rate_limit::yaml::RateLimitYaml, tree::Entry};
+use crate::{
+    rate_limit::yaml::RateLimitYaml,
+    tree::{Entry, Tree},
+};
 
 /// What other proxies and libraries call our keys, as [`normal`] writes them.
 const ALIASES: &[(&str, &[&str])] = &[
@@ -217,8 +220,20 @@ fn flow_slip(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> O
     Some(Guess { help, meant: Some(meant) })
 }
 
-/// A key's value as an example, for the keys that a file cannot do without and those of `per`.
-pub(super) fn example(key: &str) -> &'static str {
+/// A key's value as an example; that of `upstream` is its name, where there is only one.
+pub(crate) fn example(key: &str, reader: &Reader<'_>) -> String {
+    let upstream = if key == "upstream" { only_upstream(reader) } else { None };
+    upstream.unwrap_or_else(|| placeholder(key)).to_owned()
+}
+
+fn only_upstream<'a>(reader: &Reader<'a>) -> Option<&'a str> {
+    let upstreams = find(reader.node(Tree::ROOT).entries(), "upstreams")?;
+    let [only] = reader.node(upstreams).entries() else { return None };
+    Some(only.key.as_str()).filter(|name| respell::is_bare(name))
+}
+
+/// An example for any file, for the keys that a file cannot do without and those of `per`.
+fn placeholder(key: &str) -> &'static str {
     match key {
         "version" => "1",
         "listeners" => "[{ address: \"0.0.0.0:8080\", upstream: app }]",
