@@ -228,6 +228,7 @@ fn addresses() {
             "{ endpoints: [\":3000\"] }",
             "{ endpoints: [app] }",
             "{ endpoints: [\"http://app:3000\"] }",
+            "{ endpoints: [\"user:word@app:3000\"] }",
             "{ endpoints: \"127.0.0.1:3000\" }",
         ],
         upstream,

@@ -215,8 +215,8 @@ fn flow_slip(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> O
     let (written, value) = entry.key.split_once(':')?;
     let meant = spelling(written, keys)?;
     reader.tell_no_more(entry.value);
-    let help =
-        format!("put a space after the colon: `{meant}: {}`", crate::diagnostics::cut(value));
+    let pair = crate::diagnostics::cut(&format!("{meant}: {value}"));
+    let help = format!("put a space after the colon: `{pair}`");
     Some(Guess { help, meant: Some(meant) })
 }
 
