@@ -18,7 +18,7 @@ pub(crate) use section::{
     Field, Keys, Section, decode as decode_section, find, has_unknown_key, key_name, section,
 };
 pub(crate) use shape::{List, Named, OneOrMany, WordOr};
-pub(crate) use suggest::{closest, normal};
+pub(crate) use suggest::{closest, example, normal};
 
 use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};

@@ -10,6 +10,7 @@
 //!    help: write a ratio between 0% and 100%
 //! ```
 
+mod mask;
 mod snippet;
 mod syntax;
 
@@ -195,12 +196,13 @@ impl Placed {
     }
 }
 
-/// Text from a file, short enough for a message.
+/// Text from a file as a message may have it: short, and without credentials.
 pub(crate) fn cut(text: &str) -> String {
     const SHOWN_MAX: usize = 60;
+    let text = mask::masked(text);
     match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+        None => text,
     }
 }
 

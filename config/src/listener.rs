@@ -28,7 +28,7 @@ pub struct ListenerTimeout {
     pub request_header: Duration,
     /// How long a connection may idle between two requests; 60 s by default.
     pub keepalive: Duration,
-    /// How long a client may take no byte of a response; 30 s by default.
+    /// How long a client may take no byte of a response, noticed in steps of 64 KiB; 30 s by default.
     pub write: Duration,
 }
 

@@ -31,7 +31,7 @@ fn check(name: &str, rows: &[&str], whole: impl Fn(&str) -> String) {
 }
 
 /// The ways in which a person may follow a message: put what it offers in the place of what is
-/// underlined, or of that with what follows up to the end of the value; behind an underlined key; or on
+/// underlined, or of that with what follows up to the end of a value; behind an underlined key; or on
 /// a route.
 fn mended(text: &str, printed: &str) -> Vec<String> {
     let mut place = printed.split(':').skip(1).map(|number| number.parse::<usize>());
@@ -49,8 +49,8 @@ fn mended(text: &str, printed: &str) -> Vec<String> {
         with(format!("{before}{underlined}: {offered}")),
         route(offered),
     ];
-    let ends = after.find([',', '}']);
-    mended.extend(ends.map(|end| with(format!("{before}{offered} {}", &after[end..]))));
+    let ends = after.match_indices([',', '}']);
+    mended.extend(ends.map(|(end, _)| with(format!("{before}{offered} {}", &after[end..]))));
     mended
 }
 
@@ -91,7 +91,16 @@ fn keys_in_the_spelling_of_others() {
         ],
         listener,
     );
-    check("keys_of_upstreams", &["{ endpoint: [\"a:1\"] }", "{ hosts: [\"a:1\"] }"], upstream);
+    check(
+        "keys_of_upstreams",
+        &[
+            "{ endpoint: [\"a:1\"] }",
+            "{ hosts: [\"a:1\"] }",
+            "{ host: 127.0.0.1, port: 3000 }",
+            "{ host: app.internal, balance: round_robin, port: 3000 }",
+        ],
+        upstream,
+    );
     check(
         "keys_of_the_file",
         &[
@@ -149,6 +158,8 @@ fn one_value_for_a_whole_section() {
         &["admin: 127.0.0.1:9901", "admin: 9901", "shutdown: 30s"],
         beside,
     );
+    let whole = |listener: &str| whole::file(&format!("listeners: [{listener}]"));
+    check("sections_of_listeners", &["127.0.0.1:8080", "8080"], whole);
 }
 
 #[test]
@@ -217,6 +228,7 @@ fn addresses() {
             "{ endpoints: [\":3000\"] }",
             "{ endpoints: [app] }",
             "{ endpoints: [\"http://app:3000\"] }",
+            "{ endpoints: [\"user:word@app:3000\"] }",
             "{ endpoints: \"127.0.0.1:3000\" }",
         ],
         upstream,
@@ -224,6 +236,18 @@ fn addresses() {
     let whole = |address: &str| {
         whole::file(&format!("listeners:\n  - upstream: app\n    address{address}"))
     };
+    check(
+        "hosts_and_ports",
+        &[
+            "host: 127.0.0.1, port: 9090",
+            "port: 9090, host: \"::\"",
+            "address: 127.0.0.1, port: 9090",
+            "host: localhost, port: 9090",
+            "bind: \"*\", port: 9090",
+            "host: 0.0.0.0, port: \"${QPS}\"",
+        ],
+        |pair| whole::file(&format!("listeners: [{{ {pair}, routes: [{{ upstream: app }}] }}]")),
+    );
     check(
         "addresses_of_listeners",
         &[": 8080", ": \":8080\"", ": http://0.0.0.0:8080/", ":0.0.0.0:8080", ": localhost:8080"],

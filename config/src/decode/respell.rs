@@ -21,7 +21,7 @@ pub(super) fn section<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Option<St
     let value = inline(node, reader).filter(|value| !is_unit_of_time(value))?;
     let keys = || T::KEYS.iter().copied().filter(|key| *key != "name");
     let named: Vec<_> =
-        keys().filter(|key| **key == value).map(|key| (key, example(key).to_owned())).collect();
+        keys().filter(|key| **key == value).map(|key| (key, example(key, reader))).collect();
     let alone: Vec<_> = keys().map(|key| (key, value.clone())).collect();
     let listed: Vec<_> = keys().map(|key| (key, format!("[{value}]"))).collect();
     let mut corrected = Vec::new();
@@ -47,8 +47,13 @@ pub(super) fn switched_on<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Optio
     on.then(|| "{}".to_owned())
 }
 
+/// The section with that key, and with an upstream where nothing leads anywhere without.
 fn tried<T: Decode>(key: &str, value: &str, reader: &Reader<'_>) -> Result<String, Option<String>> {
-    let block = format!("{{ {key}: {value} }}");
+    let leads = key == "upstream" || !T::KEYS.contains(&"upstream");
+    let block = match leads {
+        true => format!("{{ {key}: {value} }}"),
+        false => format!("{{ {key}: {value}, upstream: {} }}", example("upstream", reader)),
+    };
     reader.tried::<T>(&block).map(|()| block)
 }
 
@@ -68,6 +73,43 @@ pub(super) fn list<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Option<Strin
             instead.map(|one| format!("[{one}]")).filter(|list| reader.tried::<T>(list).is_ok())
         }
     }
+}
+
+/// A host and a port under keys of their own, where one key takes both.
+pub(super) struct Joined {
+    /// Which entries they are.
+    pub(super) host: usize,
+    pub(super) port: usize,
+    pub(super) key: &'static str,
+    /// The key with its value.
+    pub(super) pair: String,
+}
+
+/// `host: 127.0.0.1` and `port: 80` as `address: "127.0.0.1:80"`, or as `endpoints`.
+pub(super) fn host_and_port<T: Decode>(entries: &[Entry], reader: &Reader<'_>) -> Option<Joined> {
+    let port = entries.iter().position(|entry| normal(&entry.key) == "port")?;
+    let key = spelling("port", T::KEYS).filter(|key| *key != "port")?;
+    let same = |at: &usize| *at != port && spelling(&entries[*at].key, T::KEYS) == Some(key);
+    let hosts: Vec<_> = (0..entries.len()).filter(same).collect();
+    let [host] = hosts[..] else { return None };
+    let (Kind::Scalar(name), Kind::Scalar(number)) =
+        (&reader.node(entries[host].value).kind, &reader.node(entries[port].value).kind)
+    else {
+        return None;
+    };
+    let whole = match name.text.contains(':') && !name.text.contains('$') {
+        true => format!("[{}]:{}", name.text, number.text),
+        false => format!("{}:{}", name.text, number.text),
+    };
+    let whole = format!("{whole:?}");
+    let listed = format!("[{whole}]");
+    let accepted = |value: &String| tried::<T>(key, value, reader).is_ok();
+    let value =
+        [whole, listed].into_iter().find_map(|value| match tried::<T>(key, &value, reader) {
+            Ok(_) => Some(value),
+            Err(instead) => instead.filter(accepted),
+        })?;
+    Some(Joined { host, port, key, pair: format!("{key}: {value}") })
 }
 
 /// A mapping with its keys as we spell them: `{ Enable: false, QPS: 5 }` as `{ mode: disabled, qps: 5 }`.
@@ -139,7 +181,7 @@ fn inline(node: NodeId, reader: &Reader<'_>) -> Option<String> {
 }
 
 /// Whether text needs no quotes inside `{ }`, and reads well without.
-fn is_bare(text: &str) -> bool {
+pub(super) fn is_bare(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./%".contains(&byte))
 }

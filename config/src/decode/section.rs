@@ -37,7 +37,8 @@ impl<T: Decode> Field for At<T> {
         match found {
             Some(node) => Self::read(node, reader),
             None => {
-                reader.missing(owner, key, suggest::example(key));
+                let example = suggest::example(key, reader);
+                reader.missing(owner, key, &example);
                 Self { value: None, node: owner, written: false }
             }
         }
@@ -130,12 +131,21 @@ pub(crate) fn decode<T: Keys>(node: NodeId, reader: &mut Reader<'_>) -> Option<T
         return None;
     }
     let mut read = entries.clone();
-    for (entry, read) in entries.iter().zip(&mut read).filter(|(entry, _)| unknown(entry)) {
-        let guess = suggest::key(entry, T::KEYS, reader);
-        let what = format!("there is no key `{}` here", crate::diagnostics::cut(&entry.key));
-        reader.key_problem(node, entry, what, guess.help);
-        if let Some(meant) = guess.meant.filter(|meant| find(entries, meant).is_none()) {
-            read.key = meant.to_owned();
+    if let Some(joined) = respell::host_and_port::<T>(entries, reader) {
+        let help = format!("write `{}` for both", joined.pair);
+        let first = &entries[joined.host.min(joined.port)];
+        reader.key_problem(node, first, "a host and a port are one value here".to_owned(), help);
+        reader.tell_no_more(entries[joined.host].value);
+        read[joined.host].key = joined.key.to_owned();
+        read.remove(joined.port);
+    }
+    for at in 0..read.len() {
+        let entry = read[at].clone();
+        if unknown(&&entry) {
+            let guess = suggest::key(&entry, &read, T::KEYS, reader);
+            let what = format!("there is no key `{}` here", crate::diagnostics::cut(&entry.key));
+            reader.key_problem(node, &entry, what, guess.help);
+            read[at].key = guess.meant.map_or(entry.key, str::to_owned);
         }
     }
     Some(T::from_entries(node, &read, reader))

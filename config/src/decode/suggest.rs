@@ -1,7 +1,10 @@
 //! "Did you mean": the key or name someone had in mind.
 
-use super::{Reader, places, respell};
-use crate::{rate_limit::yaml::RateLimitYaml, tree::Entry};
+use super::{Reader, find, places, respell};
+use crate::{
+    rate_limit::yaml::RateLimitYaml,
+    tree::{Entry, Tree},
+};
 
 /// What other proxies and libraries call our keys, as [`normal`] writes them.
 const ALIASES: &[(&str, &[&str])] = &[
@@ -43,7 +46,23 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("upstream", &["backend", "cluster", "service", "target", "proxypass", "defaultbackend"]),
     ("upstreams", &["backends", "clusters", "services"]),
     ("listeners", &["servers", "entrypoints", "frontends"]),
-    ("endpoints", &["hosts", "targets", "urls", "servers", "addresses"]),
+    (
+        "endpoints",
+        &[
+            "hosts",
+            "host",
+            "targets",
+            "target",
+            "urls",
+            "url",
+            "servers",
+            "server",
+            "addresses",
+            "address",
+            "addr",
+            "port",
+        ],
+    ),
     ("path_prefix", &["prefix", "location"]),
     ("path_regex", &["regex"]),
     ("balance", &["lb", "lbpolicy", "loadbalancer", "loadbalancing"]),
@@ -106,10 +125,16 @@ impl Guess {
     }
 }
 
-/// How to mend an unknown key.
-pub(super) fn key(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> Guess {
+/// How to mend an unknown key among the entries of its section.
+pub(super) fn key(
+    entry: &Entry,
+    entries: &[Entry],
+    keys: &[&'static str],
+    reader: &mut Reader<'_>,
+) -> Guess {
     let meant = || spelling(&entry.key, keys).or_else(|| closest(&entry.key, keys.iter().copied()));
     absent(&entry.key, keys)
+        .or_else(|| taken(meant()?, entries, reader))
         .or_else(|| respell::switch(entry, keys, reader).map(Guess::help))
         .or_else(|| rate_limit(entry, keys, reader))
         .or_else(|| flow_slip(entry, keys, reader))
@@ -166,6 +191,12 @@ fn absent(written: &str, keys: &[&'static str]) -> Option<Guess> {
     Some(Guess::help(*help))
 }
 
+/// A key that is there already would be written twice under its own name.
+fn taken(meant: &str, entries: &[Entry], reader: &Reader<'_>) -> Option<Guess> {
+    let line = reader.line(find(entries, meant)?);
+    Some(Guess::help(format!("line {line} has `{meant}` already; put both into one")))
+}
+
 /// A rate limit under another name or in another place, such as go-zero's `RateLimit: { Enable, QPS,
 /// Burst }`, in our spelling and with the numbers as written.
 fn rate_limit(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> Option<Guess> {
@@ -184,13 +215,25 @@ fn flow_slip(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> O
     let (written, value) = entry.key.split_once(':')?;
     let meant = spelling(written, keys)?;
     reader.tell_no_more(entry.value);
-    let help =
-        format!("put a space after the colon: `{meant}: {}`", crate::diagnostics::cut(value));
+    let pair = crate::diagnostics::cut(&format!("{meant}: {value}"));
+    let help = format!("put a space after the colon: `{pair}`");
     Some(Guess { help, meant: Some(meant) })
 }
 
-/// A key's value as an example, for the keys that a file cannot do without and those of `per`.
-pub(super) fn example(key: &str) -> &'static str {
+/// A key's value as an example; that of `upstream` is its name, where there is only one.
+pub(crate) fn example(key: &str, reader: &Reader<'_>) -> String {
+    let upstream = if key == "upstream" { only_upstream(reader) } else { None };
+    upstream.unwrap_or_else(|| placeholder(key)).to_owned()
+}
+
+fn only_upstream<'a>(reader: &Reader<'a>) -> Option<&'a str> {
+    let upstreams = find(reader.node(Tree::ROOT).entries(), "upstreams")?;
+    let [only] = reader.node(upstreams).entries() else { return None };
+    Some(only.key.as_str()).filter(|name| respell::is_bare(name))
+}
+
+/// An example for any file, for the keys that a file cannot do without and those of `per`.
+fn placeholder(key: &str) -> &'static str {
     match key {
         "version" => "1",
         "listeners" => "[{ address: \"0.0.0.0:8080\", upstream: app }]",

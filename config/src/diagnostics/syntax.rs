@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_saphyr::granit_parser::{ErrorKind, ScanError};
 
-use super::{Problem, Report, snippet::pattern};
+use super::{Problem, Report, cut, mask::pattern};
 use crate::decode::is_key;
 
 impl Report<'_> {
@@ -41,7 +41,7 @@ impl Report<'_> {
             "",
             "there is no space after the colon, so that this is no key",
         );
-        is_key(key).then(|| problem.help(format!("write `{key}: {value}`")))
+        is_key(key).then(|| problem.help(format!("write `{}`", cut(&format!("{key}: {value}")))))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Address, Listener, Route,
-    decode::{At, List, Reader, Section, has_unknown_key, section},
+    decode::{At, List, Reader, Section, example, has_unknown_key, section},
     limits::yaml::ListenerLimitsYaml,
     route::yaml::RouteYaml,
     scalar::Name,
@@ -65,7 +65,10 @@ impl ListenerYaml {
             }
             (None, None) if has_unknown_key::<Self>(node, reader) => None,
             (routes, _) => {
-                let help = "write `upstream: <name>` for one route that takes everything, or `routes:` for a list";
+                let help = format!(
+                    "write `upstream: {}` for one route that takes everything, or `routes:` for a list",
+                    example("upstream", reader)
+                );
                 let what = if routes.is_some() {
                     "this listener has both `upstream` and `routes`"
                 } else {

@@ -82,15 +82,13 @@ fn why_not(text: &str) -> Wrong {
         }
     } else if let Ok(ip) = text.parse::<Ipv4Addr>() {
         wrong("has no port").instead(format!("{ip}:8080"))
-    } else if let Some(port) = text
-        .strip_prefix(':')
-        .or_else(|| text.strip_prefix("*:"))
-        .filter(|port| port.parse::<u16>().is_ok())
-    {
+    } else if let Some(port) = text.strip_prefix(':').filter(|port| is_port(port)) {
         on_port(wrong("has no IP address"), port)
+    } else if let Some(port) = text.strip_prefix("*:").filter(|port| is_port(port)) {
+        wrong("has no IP address").instead(format!("0.0.0.0:{port}"))
     } else if let Some(port) = text.strip_prefix("localhost:") {
         wrong("is a name, not an IP address").instead(format!("127.0.0.1:{port}"))
-    } else if text.parse::<u16>().is_ok() {
+    } else if is_port(text) {
         on_port(wrong("is a port without an IP address"), text)
     } else if text.matches(':').count() > 1 {
         Wrong::new(
@@ -100,6 +98,10 @@ fn why_not(text: &str) -> Wrong {
     } else {
         wrong("is not an IP address and a port")
     }
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok()
 }
 
 fn on_port(wrong: Wrong, port: &str) -> Wrong {

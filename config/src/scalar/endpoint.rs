@@ -71,6 +71,13 @@ fn why_not(text: &str) -> Wrong {
             }
         };
     }
+    if let Some((_, endpoint)) = text.rsplit_once('@') {
+        let wrong = Wrong::new(
+            "names a user, and an endpoint takes no credentials",
+            "leave out the `@` and what stands before it",
+        );
+        return if split(endpoint).is_some() { wrong.instead(endpoint) } else { wrong };
+    }
     let bare = Wrong::new("has no port", HELP);
     if text.matches(':').count() > 1 {
         let help = "IPv6 addresses stand in brackets and quotes: \"[::1]:3000\"";

@@ -7,6 +7,7 @@ use schemars::{Schema, json_schema};
 use serde::{Serialize, Serializer};
 
 use super::{Leaf, Text, Wrong};
+use crate::diagnostics::cut;
 
 /// A request's path: `/` and visible ASCII without `?` and `#`, as it arrives on the wire; without `*`
 /// too, which other proxies take for anything.
@@ -43,8 +44,8 @@ impl Leaf for UrlPath {
         let help =
             "write the path as it stands in the request, percent-encoded and without the query";
         if !path.starts_with('/') {
-            Err(Wrong::new("does not start with `/`", "start it with `/`")
-                .instead(format!("/{}", crate::diagnostics::cut(path))))
+            let wrong = Wrong::new("does not start with `/`", "start it with `/`");
+            Err(if cut(path) == path { wrong.instead(format!("/{path}")) } else { wrong })
         } else if path.len() > LONGEST {
             Err(Wrong::new(format!("is longer than {LONGEST} bytes"), "write a shorter path"))
         } else if !path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))

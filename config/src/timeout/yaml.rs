@@ -31,7 +31,7 @@ section! {
         request_header: At<Period> = Period::seconds(10),
         /// How long a connection may idle between two requests.
         keepalive: At<Period> = Period::seconds(60),
-        /// How long a client may take no byte of a response.
+        /// How long a client may take no byte of a response. Noticed in steps of 64 KiB: a client that takes less than that in this time may be cut.
         write: At<Period> = Period::seconds(30),
     }
 }
