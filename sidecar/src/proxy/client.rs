@@ -1,14 +1,11 @@
 //! What is heard of a client whose request is not being read, and when it has been told.
 
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
-use pingora::{
-    ErrorType::WriteError,
-    OrErr,
-    protocols::http::{ServerSession, v1::server::HttpSession},
-};
+use pingora::protocols::http::{ServerSession, v1::server::HttpSession};
 
 use super::{backlog::Backlog, stream::ClientStream};
+use crate::clock;
 
 /// Waits until the client has left; what it was sent before leaves meanwhile.
 ///
@@ -27,14 +24,18 @@ pub(super) async fn left(session: &mut ServerSession) {
     }
 }
 
-/// Waits until an h1 client has been sent all of its answer; h2 sees to that by itself.
-pub(super) async fn sent(session: &mut ServerSession) -> pingora::Result<()> {
-    let ServerSession::H1(session) = session else { return Ok(()) };
-    session.finish_body().await?;
-    match stream_of(session) {
-        Some(stream) => stream.sent().await.or_err(WriteError, "sending what is gathered"),
-        None => Ok(()),
-    }
+/// Sends an h1 client the rest of its answer, which h2 sees to by itself; `None` when it has left, or
+/// takes it for longer than any slow client may.
+///
+/// Who waits for the next request does not send, and who closes has no limit of time; so what was said
+/// leaves here.
+pub(super) async fn sent(session: &mut ServerSession, within: Duration) -> Option<()> {
+    let ServerSession::H1(session) = session else { return Some(()) };
+    let send = async {
+        session.finish_body().await.ok()?;
+        stream_of(session)?.sent().await.ok()
+    };
+    clock::by(clock::now() + within, send).await?
 }
 
 /// What the client of an h1 session has not taken yet.

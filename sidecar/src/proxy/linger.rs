@@ -1,8 +1,9 @@
 //! What is left of a request whose answer is out already.
 //!
-//! A client that is still sending when its answer comes would meet a reset, and lose the answer with
-//! it, if the socket were closed with bytes unread. So a small rest is read and the connection goes
-//! on; a large one is read for a moment after our half has been closed, and then let go.
+//! A client that sends anything more, a rest, another request or a stray CRLF, would meet a reset, and
+//! lose the answer with it, if the socket were closed with bytes unread. So a small rest is read and the
+//! connection goes on; of every connection that ends, our half is closed first, and what still comes is
+//! read for a moment.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use pingora::{
 use serde::Serialize;
 
 pub(super) use self::refusal::Refusal;
-use super::{client, exchange::Exchange};
+use super::exchange::Exchange;
 use crate::{
     clock,
     observe::explain::{Explanation, Id},
@@ -56,14 +56,8 @@ pub(super) async fn answer(
     exchange.answered(status);
     // Whoever does not read is not waited for longer than any other slow client.
     let until = clock::now() + exchange.listener.timeout.write;
-    // A connection that goes on waits for the next request without sending, and one that closes without
-    // a limit of time; so what is said here leaves here.
-    let told = async {
-        write(session, response, body).await?;
-        client::sent(session).await
-    };
-    match clock::by(until, told).await {
-        Some(told) => told,
+    match clock::by(until, write(session, response, body)).await {
+        Some(written) => written,
         None => pingora::Error::e_explain(pingora::ErrorType::WriteTimedout, "writing a refusal"),
     }
 }

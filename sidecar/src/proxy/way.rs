@@ -38,9 +38,7 @@ pub(super) async fn walk(mut exchange: Exchange, mut session: ServerSession) -> 
         }
         Err(stop) => stopped(&mut exchange, session, stop).await?,
     };
-    // All has been sent by now; should it not be, nobody is waited for without end.
-    let until = clock::now() + exchange.listener.timeout.write;
-    clock::by(until, client::sent(&mut session)).await?.ok()?;
+    client::sent(&mut session, exchange.listener.timeout.write).await?;
     drop(exchange);
     if rest == Rest::Unbounded || closes(&session) {
         linger(session).await;

@@ -14,6 +14,7 @@ use weir_policy::Time;
 use super::{
     super::{
         chunks::Malformed,
+        client,
         exchange::Exchange,
         head::{self, Body, Fault, HeadEnd},
         linger::linger,
@@ -137,11 +138,11 @@ async fn refuse(
     exchange.ends(refusal.reason);
     let mut session = ServerSession::H1(session);
     session.set_keepalive(None);
-    if refuse::answer(&mut exchange, &mut session, refusal).await.is_ok() {
-        // The client is told and counted; what it still sends is nobody's request.
-        drop(exchange);
-        linger(session).await;
-    }
+    refuse::answer(&mut exchange, &mut session, refusal).await.ok()?;
+    client::sent(&mut session, exchange.listener.timeout.write).await?;
+    // The client is told and counted; what it still sends is nobody's request.
+    drop(exchange);
+    linger(session).await;
     None
 }
 
