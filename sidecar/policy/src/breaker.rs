@@ -14,16 +14,20 @@ mod phase;
 mod trip;
 mod window;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use weir_config::Trip;
 
 use self::{adaptive::Adaptive, trip::Tripping};
 use crate::Time;
 
 /// One breaker: one state for the whole process.
+///
+/// Its settings may change while it works. They are beside what it has seen, in a value that is
+/// replaced whole, so that no decision sees a part of each.
 #[derive(Debug)]
-pub struct Breaker(Kind);
+pub struct Breaker(ArcSwap<Kind>);
 
 #[derive(Debug)]
 enum Kind {
@@ -146,10 +150,23 @@ pub struct Snapshot {
 impl Breaker {
     /// A closed breaker with an empty window.
     pub fn new(settings: &weir_config::Breaker) -> Self {
-        Self(match &settings.trip {
-            Trip::Adaptive(settings) => Kind::Adaptive(Adaptive::new(settings)),
-            Trip::Open(settings) => Kind::Tripping(Tripping::new(settings)),
-        })
+        Self(ArcSwap::from_pointee(Kind::new(settings)))
+    }
+
+    /// Is configured anew, and stays in its state. What is in its window still counts; in a window of
+    /// another length, as though it had just happened. One that is open stays open for as long as it was
+    /// to when it tripped. One that becomes of the other kind starts closed.
+    pub fn reconfigure(&self, settings: &weir_config::Breaker, now: Time) {
+        let next = match (&**self.0.load(), &settings.trip) {
+            (Kind::Adaptive(breaker), Trip::Adaptive(settings)) => {
+                Kind::Adaptive(breaker.reconfigured(settings, now))
+            }
+            (Kind::Tripping(breaker), Trip::Open(settings)) => {
+                Kind::Tripping(breaker.reconfigured(settings, now))
+            }
+            _ => Kind::new(settings),
+        };
+        self.0.store(Arc::new(next));
     }
 
     /// Whether a request may go to the dependency. `random` is 64 even random bits.
@@ -158,7 +175,7 @@ impl Breaker {
     ///
     /// When it may not.
     pub fn admit(&self, now: Time, random: u64) -> Result<Ticket, Open> {
-        match &self.0 {
+        match &**self.0.load() {
             Kind::Adaptive(breaker) => breaker.admit(now, random),
             Kind::Tripping(breaker) => breaker.admit(now),
         }
@@ -166,7 +183,7 @@ impl Breaker {
 
     /// What came of a request that was admitted. `random` is 64 even random bits.
     pub fn on_outcome(&self, ticket: Ticket, outcome: Outcome, now: Time, random: u64) {
-        match &self.0 {
+        match &**self.0.load() {
             Kind::Adaptive(breaker) => breaker.on_outcome(outcome, now),
             Kind::Tripping(breaker) => breaker.on_outcome(ticket, outcome, now, random),
         }
@@ -175,7 +192,7 @@ impl Breaker {
     /// A request ended without saying anything of the dependency: the client left, or a later stage
     /// refused it. A probe's slot comes back.
     pub fn release(&self, ticket: Ticket) {
-        match &self.0 {
+        match &**self.0.load() {
             Kind::Adaptive(_) => {}
             Kind::Tripping(breaker) => breaker.release(ticket),
         }
@@ -188,9 +205,18 @@ impl Breaker {
 
     /// What it does at `now`, and the numbers behind it.
     pub fn snapshot(&self, now: Time) -> Snapshot {
-        match &self.0 {
+        match &**self.0.load() {
             Kind::Adaptive(breaker) => breaker.snapshot(now),
             Kind::Tripping(breaker) => breaker.snapshot(now),
+        }
+    }
+}
+
+impl Kind {
+    fn new(settings: &weir_config::Breaker) -> Self {
+        match &settings.trip {
+            Trip::Adaptive(settings) => Self::Adaptive(Adaptive::new(settings)),
+            Trip::Open(settings) => Self::Tripping(Tripping::new(settings)),
         }
     }
 }

@@ -10,16 +10,19 @@
 
 mod bucket;
 mod gcra;
+mod pace;
 mod table;
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use weir_config::Key;
 
 use self::{
     bucket::{Bucket, Receipt},
     gcra::Quota,
+    pace::Pace,
     table::{Answer, Table},
 };
 use crate::Time;
@@ -27,11 +30,21 @@ use crate::Time;
 /// One rate limit with all its buckets.
 #[derive(Debug)]
 pub struct RateLimiter {
-    quota: Quota,
+    terms: ArcSwap<Terms>,
+    /// What its buckets belong to: another key, or another size of the table, is another limiter.
+    per: Vec<Key>,
+    keys: NonZeroUsize,
     /// One for each of the policy's keys, in their order.
     dimensions: Box<[Dimension]>,
     /// The buckets of all dimensions that have one for each value.
     table: Table,
+}
+
+/// What holds for every bucket, and may change while they are in use.
+#[derive(Clone, Copy, Debug)]
+struct Terms {
+    pace: Pace,
+    quota: Quota,
 }
 
 /// A request that passed: where its caller stands now, and what it takes to undo it.
@@ -66,11 +79,39 @@ pub struct Exceeded {
 impl RateLimiter {
     /// A limiter with every bucket full.
     pub fn new(settings: &weir_config::RateLimit) -> Self {
+        let pace = Pace::new(Quota::interval(settings.qps));
+        let quota = Quota::new(pace.unit(), settings.burst);
         Self {
-            quota: Quota::new(settings.qps, settings.burst),
+            terms: ArcSwap::from_pointee(Terms { pace, quota }),
+            per: settings.per.clone(),
+            keys: settings.keys,
             dimensions: settings.per.iter().map(Dimension::new).collect(),
             table: Table::new(settings.keys),
         }
+    }
+
+    /// Whether it can be configured so. It stays of the same keys and of the same size, because that is
+    /// what its buckets are found by; and its rate rises at most 64-fold, counted from the first one.
+    pub fn suits(&self, settings: &weir_config::RateLimit) -> bool {
+        self.per == settings.per
+            && self.keys == settings.keys
+            && self.terms.load().pace.takes(Quota::interval(settings.qps))
+    }
+
+    /// Is configured anew, where it [`suits`](Self::suits). Every caller goes on owing as many requests
+    /// as before: they are worth less time at a higher rate, more at a lower one, and more of them may be
+    /// owed than a smaller burst allows. So over any time no more passes than its rates and its largest
+    /// burst allow, however often it is changed.
+    pub fn reconfigure(&self, settings: &weir_config::RateLimit, now: Time) {
+        let Terms { pace, quota } = **self.terms.load();
+        let interval = Quota::interval(settings.qps);
+        let next = Quota::new(pace.unit(), settings.burst);
+        if pace.is_for(interval) && next == quota {
+            return;
+        }
+        let pace = pace.changed(interval, now.as_nanos());
+        let quota = next;
+        self.terms.store(Arc::new(Terms { pace, quota }));
     }
 
     /// Debits one request from the bucket of each key, or from none.
@@ -101,19 +142,20 @@ impl RateLimiter {
         mut values: impl Iterator<Item = (usize, u64)>,
         now: Time,
     ) -> Result<Debit, Exceeded> {
-        let now = now.as_nanos();
+        let terms = **self.terms.load();
+        let now = terms.pace.at(now.as_nanos());
         let mut debit = Debit { remaining: u32::MAX, ..Debit::default() };
         while let Some((key_index, hash)) = values.next() {
-            let answer = self.debit(key_index, hash, now);
+            let answer = self.debit(key_index, hash, &terms.quota, now);
             let Some(receipt) = answer.receipt else {
-                self.give_back(&debit, now);
-                return Err(self.exceeded((key_index, hash), answer, values, now));
+                self.give_back(&debit, &terms.quota, now);
+                return Err(self.exceeded((key_index, hash), answer, values, &terms, now));
             };
             debit.receipts.push((key_index, receipt));
-            let remaining = self.quota.remaining(answer.tat, now);
+            let remaining = terms.quota.remaining(answer.tat, now);
             if remaining < debit.remaining {
                 debit.remaining = remaining;
-                debit.reset = until(answer.tat, now);
+                debit.reset = terms.until(answer.tat, now);
             }
         }
         Ok(debit)
@@ -124,12 +166,13 @@ impl RateLimiter {
     /// Exact, and never more: a token that would have run over a full bucket in the meantime stays
     /// spent, so no caller ever gets more than its rate and burst.
     pub fn refund(&self, debit: &Debit, now: Time) {
-        self.give_back(debit, now.as_nanos());
+        let terms = **self.terms.load();
+        self.give_back(debit, &terms.quota, terms.pace.at(now.as_nanos()));
     }
 
     /// Keys whose bucket is not full. Walks the whole table: for a scrape, not for a request.
     pub fn keys_in_use(&self, now: Time) -> usize {
-        self.table.keys_in_use(now.as_nanos())
+        self.table.keys_in_use(self.terms.load().pace.at(now.as_nanos()))
     }
 
     /// Requests so far whose key found no bucket of its own.
@@ -137,20 +180,18 @@ impl RateLimiter {
         self.table.overflowed()
     }
 
-    fn debit(&self, key_index: usize, hash: u64, now: u64) -> Answer {
+    fn debit(&self, key_index: usize, hash: u64, quota: &Quota, now: u64) -> Answer {
         match &self.dimensions[key_index] {
-            Dimension::Whole(bucket) => {
-                Answer::new(bucket.debit_unowned(&self.quota, now), 0, false)
-            }
-            Dimension::Each => self.table.debit(salted(hash, key_index), &self.quota, now),
+            Dimension::Whole(bucket) => Answer::new(bucket.debit_unowned(quota, now), 0, false),
+            Dimension::Each => self.table.debit(salted(hash, key_index), quota, now),
         }
     }
 
-    fn give_back(&self, debit: &Debit, now: u64) {
+    fn give_back(&self, debit: &Debit, quota: &Quota, now: u64) {
         for &(key_index, receipt) in &debit.receipts {
             match &self.dimensions[key_index] {
-                Dimension::Whole(bucket) => bucket.refund(receipt, &self.quota, now),
-                Dimension::Each => self.table.refund(receipt, &self.quota, now),
+                Dimension::Whole(bucket) => bucket.refund(receipt, quota, now),
+                Dimension::Each => self.table.refund(receipt, quota, now),
             }
         }
     }
@@ -161,9 +202,10 @@ impl RateLimiter {
         mut value: (usize, u64),
         mut answer: Answer,
         later: impl Iterator<Item = (usize, u64)>,
+        terms: &Terms,
         now: u64,
     ) -> Exceeded {
-        let wait = |answer: &Answer| self.quota.wait(answer.tat, now);
+        let wait = |answer: &Answer| terms.quota.wait(answer.tat, now);
         for later in later {
             let standing = self.standing(later, now);
             if wait(&standing) > wait(&answer) {
@@ -173,9 +215,9 @@ impl RateLimiter {
         Exceeded {
             key_index: value.0,
             key_hash: value.1,
-            retry_after: Duration::from_nanos(wait(&answer)),
+            retry_after: Duration::from_nanos(terms.pace.nanos(wait(&answer))),
             remaining: 0,
-            reset: until(answer.tat, now),
+            reset: terms.until(answer.tat, now),
             shared: answer.shared,
         }
     }
@@ -186,6 +228,13 @@ impl RateLimiter {
             Dimension::Whole(bucket) => Answer::refused(bucket.get().tat, false),
             Dimension::Each => self.table.standing(salted(hash, key_index), now),
         }
+    }
+}
+
+impl Terms {
+    /// Until a bucket is full, on the sidecar's clock.
+    fn until(&self, tat: u64, now: u64) -> Duration {
+        Duration::from_nanos(self.pace.nanos(tat.saturating_sub(now)))
     }
 }
 
@@ -210,10 +259,6 @@ impl Dimension {
 /// The same value under another key of the policy is another caller.
 fn salted(key: u64, dimension: usize) -> u64 {
     key ^ (dimension as u64).wrapping_mul(GOLDEN_RATIO)
-}
-
-fn until(tat: u64, now: u64) -> Duration {
-    Duration::from_nanos(tat.saturating_sub(now))
 }
 
 /// 2^64 over the golden ratio: its multiples differ in high and in low bits.

@@ -101,6 +101,25 @@ fn what_was_forced_over_the_limit_drains_before_anybody_is_granted() {
     assert_eq!(in_flight.release(at(0)), Some("waiter"));
 }
 
+#[test]
+fn configured_anew_it_keeps_who_is_in_flight_and_who_waits() {
+    let in_flight = InFlight::new(&settings(1, 2));
+    assert!(in_flight.try_acquire());
+    for waker in ["a", "b"] {
+        place(in_flight.enqueue(|| waker, at(0)));
+    }
+    in_flight.reconfigure(&settings(2, 0));
+    assert_eq!((in_flight.limit(), in_flight.queue_length()), (2, 0));
+    assert_eq!(counts(&in_flight), (1, 2));
+    assert_eq!(in_flight.grant(at(1)), Some("a"), "there is room for one more");
+    assert_eq!(in_flight.grant(at(1)), None);
+    assert!(matches!(in_flight.enqueue(|| "c", at(1)), Entered::Full(_)), "nobody more may wait");
+    in_flight.reconfigure(&settings(1, 2));
+    assert_eq!(in_flight.release(at(2)), None, "one too many is in flight");
+    assert_eq!(in_flight.release(at(2)), Some("b"));
+    assert_eq!(counts(&in_flight), (1, 0));
+}
+
 /// A limit that the test moves.
 #[derive(Debug)]
 struct Moved(Arc<AtomicU32>);

@@ -40,7 +40,7 @@ struct Model {
 
 impl Model {
     fn new(queue: u32) -> Arc<Self> {
-        let in_flight = InFlight::with_limit(Box::new(Fixed(NonZeroU32::MIN)), queue);
+        let in_flight = InFlight::with_limit(Box::new(Fixed::new(NonZeroU32::MIN)), queue);
         Arc::new(Self { in_flight, holders: AtomicU32::new(0) })
     }
 

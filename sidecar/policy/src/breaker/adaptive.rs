@@ -13,7 +13,7 @@
 //! with few failures admits without a look at it, from what only changes with a slice: two threads on
 //! one breaker take 15 ns for a request instead of 29.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use weir_config::AdaptiveBreaker;
 
@@ -32,7 +32,13 @@ use crate::{
 /// A breaker that refuses a share.
 #[derive(Debug)]
 pub(super) struct Adaptive {
-    k: f64,
+    settings: AdaptiveBreaker,
+    seen: Arc<Seen>,
+}
+
+/// What it has seen.
+#[derive(Debug)]
+struct Seen {
     /// Successes, failures and refusals. Beside them, since the counters' cache line is about to move
     /// anyway: when a request last passed in spite of a share to refuse, plus 1 ns; 0 for never.
     window: Window,
@@ -56,22 +62,30 @@ struct History {
 
 impl Adaptive {
     pub(super) fn new(settings: &AdaptiveBreaker) -> Self {
-        Self {
-            k: settings.k,
-            window: Window::new(settings.window, SLICES),
-            past: Memo::new(),
-            last_trouble: AtomicU64::new(0),
+        Self { settings: settings.clone(), seen: Arc::new(Seen::new(settings.window)) }
+    }
+
+    /// The same with other settings.
+    pub(super) fn reconfigured(&self, settings: &AdaptiveBreaker, now: Time) -> Self {
+        if settings.window == self.settings.window {
+            return Self { settings: settings.clone(), seen: Arc::clone(&self.seen) };
         }
+        let next = Self::new(settings);
+        let History { successes, failures, refused, .. } = self.history(now);
+        next.seen.window.add(Counts([successes, failures, refused]), now);
+        next.last_pass().store(self.last_pass().load(Relaxed), Relaxed);
+        next.seen.last_trouble.store(next.seen.window.advance(now), Relaxed);
+        next
     }
 
     pub(super) fn admit(&self, now: Time, random: u64) -> Result<Ticket, Open> {
-        let number = self.window.advance(now);
+        let number = self.seen.window.advance(now);
         let past = self.past(number);
         if self.is_untroubled(number, past) {
             return Ok(TICKET);
         }
-        let history = past.then(self.window.newest(number));
-        let excess = history.excess(self.k);
+        let history = past.then(self.seen.window.newest(number));
+        let excess = history.excess(self.settings.k);
         if excess <= 0.0 || self.passes_by_force(now) {
             return Ok(TICKET);
         }
@@ -90,14 +104,14 @@ impl Adaptive {
 
     pub(super) fn on_outcome(&self, outcome: Outcome, now: Time) {
         match outcome {
-            Outcome::Success { .. } => self.window.add(SUCCESS, now),
+            Outcome::Success { .. } => self.seen.window.add(SUCCESS, now),
             Outcome::Failure => self.count_trouble(FAILURE, now),
         }
     }
 
     pub(super) fn snapshot(&self, now: Time) -> Snapshot {
         let history = self.history(now);
-        let excess = history.excess(self.k);
+        let excess = history.excess(self.settings.k);
         history.snapshot(if excess > 0.0 { history.share(excess) } else { 0.0 })
     }
 
@@ -120,35 +134,45 @@ impl Adaptive {
     /// The formula refuses nothing in slice `number` and need not be computed. A failure that is counted
     /// while another thread begins the slice may go unnoticed here until one more is.
     fn is_untroubled(&self, number: u64, past: History) -> bool {
-        self.last_trouble.load(Relaxed) < number && past.is_untroubled()
+        self.seen.last_trouble.load(Relaxed) < number && past.is_untroubled()
     }
 
     fn count_trouble(&self, event: Counts, now: Time) {
-        self.window.add(event, now);
+        self.seen.window.add(event, now);
         // Asked for anew: the slice may have changed before the event was counted.
-        let number = self.window.advance(now);
+        let number = self.seen.window.advance(now);
         let past = self.past(number);
         if self.is_untroubled(number, past) {
-            let Counts([_, failures, refused]) = self.window.newest(number);
+            let Counts([_, failures, refused]) = self.seen.window.newest(number);
             if !past.then(Counts([0, failures, refused])).is_untroubled() {
-                self.last_trouble.fetch_max(number, Relaxed);
+                self.seen.last_trouble.fetch_max(number, Relaxed);
             }
         }
     }
 
     fn history(&self, now: Time) -> History {
-        let number = self.window.advance(now);
-        self.past(number).then(self.window.newest(number))
+        let number = self.seen.window.advance(now);
+        self.past(number).then(self.seen.window.newest(number))
     }
 
     fn past(&self, number: u64) -> History {
-        History::unpack(self.past.get(number, || {
-            self.window.closed(number).fold(History::default(), History::then).pack()
+        History::unpack(self.seen.past.get(number, || {
+            self.seen.window.closed(number).fold(History::default(), History::then).pack()
         }))
     }
 
     fn last_pass(&self) -> &AtomicU64 {
-        self.window.beside()
+        self.seen.window.beside()
+    }
+}
+
+impl Seen {
+    fn new(window: Duration) -> Self {
+        Self {
+            window: Window::new(window, SLICES),
+            past: Memo::new(),
+            last_trouble: AtomicU64::new(0),
+        }
     }
 }
 

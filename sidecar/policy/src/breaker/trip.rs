@@ -8,7 +8,10 @@
 //! that has been judged already. The numbers it tripped on are kept for whoever asks why.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -29,14 +32,26 @@ use crate::{Time, time::nanos};
 pub(super) struct Tripping {
     settings: TripBreaker,
     probes: u32,
+    state: Arc<Standing>,
+    seen: Arc<Seen>,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+struct Standing {
     phase: SharedPhase,
-    window: Window,
-    /// The window's sums without its newest slice.
-    past: Memo<3>,
     /// Failures in a row.
     consecutive: AtomicU32,
     /// What it last tripped on.
     tripped: AtomicU128,
+}
+
+/// What it has seen.
+#[derive(Debug)]
+struct Seen {
+    window: Window,
+    /// The window's sums without its newest slice.
+    past: Memo<3>,
 }
 
 /// What the thresholds are held against.
@@ -50,30 +65,44 @@ struct Inputs {
 
 impl Tripping {
     pub(super) fn new(settings: &TripBreaker) -> Self {
+        let state = Standing {
+            phase: SharedPhase::closed(),
+            consecutive: AtomicU32::new(0),
+            tripped: AtomicU128::new(0),
+        };
+        let window = Window::new(settings.window, SLICES);
         Self {
             settings: settings.clone(),
             probes: settings.probes.get().min(PROBES_MAX),
-            phase: SharedPhase::closed(),
-            window: Window::new(settings.window, SLICES),
-            past: Memo::new(),
-            consecutive: AtomicU32::new(0),
-            tripped: AtomicU128::new(0),
+            state: Arc::new(state),
+            seen: Arc::new(Seen { window, past: Memo::new() }),
         }
     }
 
+    /// The same with other settings.
+    pub(super) fn reconfigured(&self, settings: &TripBreaker, now: Time) -> Self {
+        let next = Self { state: Arc::clone(&self.state), ..Self::new(settings) };
+        if settings.window == self.settings.window {
+            return Self { seen: Arc::clone(&self.seen), ..next };
+        }
+        let Inputs { total, failures, slow, .. } = self.live_inputs(now);
+        next.seen.window.add(Counts([total, failures, slow]), now);
+        next
+    }
+
     pub(super) fn admit(&self, now: Time) -> Result<Ticket, Open> {
-        let phase = self.phase.get();
+        let phase = self.state.phase.get();
         if phase.mode == Mode::Closed {
             return Ok(phase.ticket());
         }
-        let (was, answer) = self.phase.update(|phase| {
+        let (was, answer) = self.state.phase.update(|phase| {
             let (next, answer) = phase.admit(now, self.probes, self.settings.open_for);
             (next, (phase, answer))
         });
         if was.mode == Mode::Open && answer.is_ok() {
             // Nobody counts while half-open: a dependency that recovers starts with a clean slate.
-            self.window.clear(now);
-            self.consecutive.store(0, Relaxed);
+            self.seen.window.clear(now);
+            self.state.consecutive.store(0, Relaxed);
         }
         answer.map_err(|retry_after| Open {
             retry_after,
@@ -88,8 +117,8 @@ impl Tripping {
         if ticket.probe {
             let bad = failed || (slow && self.settings.slow_ratio.is_some());
             self.on_probe(ticket, bad, now, random);
-        } else if self.phase.get().is_current(ticket) {
-            self.window.add(Counts([1, u32::from(failed), u32::from(slow)]), now);
+        } else if self.state.phase.get().is_current(ticket) {
+            self.seen.window.add(Counts([1, u32::from(failed), u32::from(slow)]), now);
             self.count_in_row(failed);
             self.trip_if_due(ticket, now);
         }
@@ -102,7 +131,7 @@ impl Tripping {
     }
 
     pub(super) fn snapshot(&self, now: Time) -> Snapshot {
-        let phase = self.phase.get();
+        let phase = self.state.phase.get();
         self.inputs_of(phase, now).snapshot(phase, now)
     }
 
@@ -119,22 +148,24 @@ impl Tripping {
 
     fn count_in_row(&self, failed: bool) {
         if failed {
-            self.consecutive.fetch_add(1, Relaxed);
-        } else if self.consecutive.load(Relaxed) != 0 {
-            self.consecutive.store(0, Relaxed);
+            self.state.consecutive.fetch_add(1, Relaxed);
+        } else if self.state.consecutive.load(Relaxed) != 0 {
+            self.state.consecutive.store(0, Relaxed);
         }
     }
 
     fn trip_if_due(&self, ticket: Ticket, now: Time) {
         let inputs = self.live_inputs(now);
         let Some(threshold) = self.reached(inputs) else { return };
-        self.tripped.store(inputs.pack(), Relaxed);
+        self.state.tripped.store(inputs.pack(), Relaxed);
         let until = now + self.settings.open_for;
         self.update_if_current(ticket, |phase| phase.trip(threshold, until));
     }
 
     fn update_if_current(&self, ticket: Ticket, step: impl Fn(Phase) -> Phase) {
-        self.phase.update(|phase| (if phase.is_current(ticket) { step(phase) } else { phase }, ()));
+        self.state
+            .phase
+            .update(|phase| (if phase.is_current(ticket) { step(phase) } else { phase }, ()));
     }
 
     /// The first of the thresholds that is reached.
@@ -171,17 +202,17 @@ impl Tripping {
     fn inputs_of(&self, phase: Phase, now: Time) -> Inputs {
         match phase.mode {
             Mode::Closed => self.live_inputs(now),
-            Mode::Open | Mode::HalfOpen => Inputs::unpack(self.tripped.load(Relaxed)),
+            Mode::Open | Mode::HalfOpen => Inputs::unpack(self.state.tripped.load(Relaxed)),
         }
     }
 
     fn live_inputs(&self, now: Time) -> Inputs {
-        let number = self.window.advance(now);
-        let past = self
-            .past
-            .get(number, || self.window.closed(number).fold(Counts::default(), Counts::plus).0);
-        let Counts([total, failures, slow]) = Counts(past).plus(self.window.newest(number));
-        Inputs { total, failures, slow, consecutive: self.consecutive.load(Relaxed) }
+        let number = self.seen.window.advance(now);
+        let past = self.seen.past.get(number, || {
+            self.seen.window.closed(number).fold(Counts::default(), Counts::plus).0
+        });
+        let Counts([total, failures, slow]) = Counts(past).plus(self.seen.window.newest(number));
+        Inputs { total, failures, slow, consecutive: self.state.consecutive.load(Relaxed) }
     }
 }
 

@@ -12,7 +12,7 @@
 use std::{
     collections::VecDeque,
     fmt::{self, Debug, Formatter},
-    sync::PoisonError,
+    sync::{PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 pub struct InFlight<W> {
     limit: Box<dyn Limit>,
     /// How many may wait; zero for none.
-    queue_length: u32,
+    queue_length: AtomicU32,
     counts: AtomicU64,
     queue: Mutex<Queue<W>>,
     /// Nanoseconds that the last one to leave the queue with a permit had waited.
@@ -77,7 +77,7 @@ struct Waiter<W> {
 impl<W> InFlight<W> {
     /// Nothing in flight, nobody waiting, under the configured limit.
     pub fn new(settings: &weir_config::Concurrency) -> Self {
-        Self::with_limit(Box::new(Fixed(settings.limit)), settings.queue.length)
+        Self::with_limit(Box::new(Fixed::new(settings.limit)), settings.queue.length)
     }
 
     /// The same under any limit. `queue_length` may wait; zero refuses at once.
@@ -85,11 +85,18 @@ impl<W> InFlight<W> {
         let queue = Queue { waiters: VecDeque::new(), next: Place(0) };
         Self {
             limit,
-            queue_length,
+            queue_length: AtomicU32::new(queue_length),
             counts: AtomicU64::new(0),
             queue: Mutex::new(queue),
             last_wait: AtomicU64::new(0),
         }
+    }
+
+    /// Is configured anew. Permits in flight and places in the queue stay as they are, also above what is
+    /// allowed now; see [`grant`](Self::grant) for those who wait when there is room for them.
+    pub fn reconfigure(&self, settings: &weir_config::Concurrency) {
+        self.limit.reconfigure(settings);
+        self.queue_length.store(settings.queue.length, Ordering::Relaxed);
     }
 
     /// Takes a permit if there is one and nobody waits for it.
@@ -107,15 +114,15 @@ impl<W> InFlight<W> {
     /// Takes a permit, or a place in the queue. `make` makes the waker, only if it is needed.
     #[must_use = "a permit or a place that was taken must be given up"]
     pub fn enqueue(&self, make: impl FnOnce() -> W, now: Time) -> Entered {
-        let limit = self.limit.current();
+        let (limit, queue_length) = (self.limit.current(), self.queue_length());
         match self.update(|counts| counts.acquired(limit)) {
             Ok(_) => return Entered::Granted,
             // Refused without touching the lock: a full queue is where the crowd is.
-            Err(seen) if seen.queued >= self.queue_length => return self.full(seen, limit),
+            Err(seen) if seen.queued >= queue_length => return self.full(seen, limit),
             Err(_) => {}
         }
         let mut queue = self.lock();
-        let enter = |counts: Counts| counts.acquired(limit).or(counts.joined(self.queue_length));
+        let enter = |counts: Counts| counts.acquired(limit).or(counts.joined(queue_length));
         match self.update(enter) {
             Ok(seen) if seen.has_room(limit) => Entered::Granted,
             Ok(_) => Entered::Waiting(queue.push(make(), now)),
@@ -183,7 +190,7 @@ impl<W> InFlight<W> {
 
     /// Requests that may wait.
     pub fn queue_length(&self) -> u32 {
-        self.queue_length
+        self.queue_length.load(Ordering::Relaxed)
     }
 
     /// How long the last one to leave the queue with a permit had waited; zero before the first.
@@ -193,7 +200,7 @@ impl<W> InFlight<W> {
 
     fn full(&self, seen: Counts, limit: u32) -> Entered {
         let Counts { in_flight, queued } = seen;
-        Entered::Full(Overloaded { in_flight, limit, queued, queue_length: self.queue_length })
+        Entered::Full(Overloaded { in_flight, limit, queued, queue_length: self.queue_length() })
     }
 
     /// Takes the longest waiter out of the queue if `step` allows, which must count one less waiting.

@@ -1,6 +1,11 @@
 //! How many requests may be in flight.
 
-use std::{fmt::Debug, num::NonZeroU32, time::Duration};
+use std::{
+    fmt::Debug,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use crate::Time;
 
@@ -11,6 +16,9 @@ pub trait Limit: Send + Sync + Debug {
 
     /// Learns from a request that the upstream has answered.
     fn on_sample(&self, sample: Sample, now: Time);
+
+    /// Is configured anew; one that only learns has nothing to set.
+    fn reconfigure(&self, _settings: &weir_config::Concurrency) {}
 }
 
 /// What one request told about the upstream.
@@ -24,14 +32,25 @@ pub struct Sample {
     pub dropped: bool,
 }
 
-/// A limit that stays as it was configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fixed(pub NonZeroU32);
+/// A limit that stays as it is configured.
+#[derive(Debug)]
+pub struct Fixed(AtomicU32);
+
+impl Fixed {
+    /// So many at once.
+    pub fn new(limit: NonZeroU32) -> Self {
+        Self(AtomicU32::new(limit.get()))
+    }
+}
 
 impl Limit for Fixed {
     fn current(&self) -> u32 {
-        self.0.get()
+        self.0.load(Relaxed)
     }
 
     fn on_sample(&self, _: Sample, _: Time) {}
+
+    fn reconfigure(&self, settings: &weir_config::Concurrency) {
+        self.0.store(settings.limit.get(), Relaxed);
+    }
 }

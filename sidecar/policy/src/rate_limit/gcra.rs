@@ -12,23 +12,28 @@ use std::num::NonZeroU32;
 /// A rate with a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quota {
-    /// Nanoseconds one request is worth, at least 1.
+    /// What one request is worth on the buckets' clock, at least 1: nanoseconds until the rate changes,
+    /// see [`Pace`](super::pace::Pace).
     interval: u64,
     /// How far the TAT may lie ahead of a request that passes: `interval * (burst - 1)`.
     tolerance: u64,
 }
 
 impl Quota {
-    /// `qps` requests a second, `burst` at once from rest.
+    /// `burst` requests at once from rest, each of which is worth `interval`. A burst that would take more
+    /// than [`LONGEST`] to refill is cut to what refills in that time.
+    pub(super) fn new(interval: u64, burst: NonZeroU32) -> Self {
+        let tolerance = interval.saturating_mul(u64::from(burst.get()) - 1);
+        Self { interval, tolerance: tolerance.min(LONGEST - LONGEST % interval) }
+    }
+
+    /// Nanoseconds that a request is worth at `qps` requests a second.
     ///
     /// The interval is rounded up to a whole nanosecond, so a rate is never exceeded; it falls short by
     /// at most one part in `10^9 / qps` (0.1 % at a million a second, nothing at 10 a second). The
-    /// rounding is in the constant, so it does not add up over time. A burst that would take more than
-    /// [`LONGEST`] to refill is cut to what refills in that time.
-    pub(super) fn new(qps: f64, burst: NonZeroU32) -> Self {
-        let interval = ((NANOS_PER_SECOND / qps).ceil() as u64).clamp(1, LONGEST);
-        let tolerance = interval.saturating_mul(u64::from(burst.get()) - 1);
-        Self { interval, tolerance: tolerance.min(LONGEST - LONGEST % interval) }
+    /// rounding is in the constant, so it does not add up over time.
+    pub(super) fn interval(qps: f64) -> u64 {
+        ((NANOS_PER_SECOND / qps).ceil() as u64).clamp(1, LONGEST)
     }
 
     /// Takes one request from the bucket `tat` at `now`: the TAT afterwards, or `None` when it is empty.
