@@ -112,7 +112,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn diagnostics(mut self) -> Diagnostics {
+    /// The problems, of which there is at least one.
+    pub(crate) fn diagnostics(mut self) -> Diagnostics {
         self.problems.sort_by_key(|problem| problem.span.start);
         let placed = |problem: Problem| {
             let place = self.source.place(&problem.span);

@@ -8,6 +8,7 @@ use crate::{
     decode::{At, Decode as _, List, Named, Reader, Section, optional, section},
     diagnostics::Report,
     listener::yaml::ListenerYaml,
+    reload::yaml::ReloadYaml,
     scalar::{Cidr, Count, Version},
     scope::Scope,
     source::Source,
@@ -28,6 +29,8 @@ section! {
         trusted: At<List<Cidr, 0>> = List(Vec::new()),
         /// How the process ends after a SIGTERM.
         shutdown: Section<ShutdownYaml>,
+        /// When a running process reads its configuration anew without being asked.
+        reload: Section<ReloadYaml>,
         /// Where requests come in.
         listeners: At<List<ListenerYaml, 1>>,
         /// Where requests go, each under its name.
@@ -65,6 +68,7 @@ impl FileYaml {
         let mut scope = Scope::default();
         let admin = self.admin.0.take().and_then(|yaml| yaml.value(&mut scope, reader));
         let shutdown = self.shutdown.0.take().and_then(|yaml| yaml.value(reader));
+        let reload = self.reload.0.take().and_then(|yaml| yaml.value(reader));
         let named = self.upstreams.take();
         scope.upstreams =
             named.as_ref().map(|named| named.0.iter().map(|(name, _)| name.clone()).collect());
@@ -80,6 +84,7 @@ impl FileYaml {
             threads,
             trusted: trusted.collect::<Option<_>>()?,
             shutdown: shutdown?,
+            reload: reload?,
             listeners: listeners?,
             upstreams: upstreams?,
         })
@@ -94,6 +99,7 @@ impl FileYaml {
             threads: Some(At::of(Count(u32::try_from(config.threads.get()).unwrap_or(u32::MAX)))),
             trusted: At::of(List(config.trusted.iter().map(|net| At::of(Cidr(*net))).collect())),
             shutdown: Section(At::of(ShutdownYaml::of(&config.shutdown))),
+            reload: Section(At::of(ReloadYaml::of(&config.reload))),
             listeners: At::of(List(
                 config
                     .listeners

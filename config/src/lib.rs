@@ -21,9 +21,11 @@
 
 mod admin;
 mod breaker;
+mod changes;
 mod concurrency;
 mod decode;
 mod diagnostics;
+mod document;
 mod file;
 mod limits;
 mod listener;
@@ -31,6 +33,8 @@ mod mode;
 mod rate_limit;
 mod read;
 mod reference;
+mod reload;
+mod restart;
 mod route;
 mod scalar;
 mod schema;
@@ -45,8 +49,10 @@ mod variable;
 
 pub use admin::{Admin, Secret};
 pub use breaker::{AdaptiveBreaker, Breaker, BreakerScope, Trip, TripBreaker};
+pub use changes::{Changes, Names};
 pub use concurrency::{Concurrency, Queue};
 pub use diagnostics::Diagnostics;
+pub use document::{Document, Objection};
 pub use file::load;
 pub use limits::{ListenerLimits, RouteLimits};
 pub use listener::{Address, Listener, ListenerTimeout};
@@ -54,6 +60,8 @@ pub use mode::Mode;
 pub use rate_limit::{Key, RateLimit};
 pub use read::{FILE_BYTES_MAX, read};
 pub use reference::reference;
+pub use reload::Reload;
+pub use restart::{NEEDS_RESTART, without_restart};
 pub use route::{HeaderMatch, Match, PathMatch, Route};
 pub use schema::schema;
 pub use show::show;
@@ -74,6 +82,8 @@ pub struct Config {
     pub trusted: Vec<ipnet::IpNet>,
     /// How the process ends.
     pub shutdown: Shutdown,
+    /// When the file is read again.
+    pub reload: Reload,
     /// Where requests come in; at least one.
     pub listeners: Vec<Listener>,
     /// Where requests go, sorted by name.

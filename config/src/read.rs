@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Config, Diagnostics, load};
+use crate::{Diagnostics, Document, load};
 
 /// The largest file that is read, in bytes; 1 MiB, where a long configuration has 50 KiB.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -16,10 +16,10 @@ pub const FILE_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// A file that cannot be read, is no regular file, is larger than [`FILE_BYTES_MAX`] or is not UTF-8;
 /// and every problem of its text.
-pub fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Diagnostics> {
+pub fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Document, Diagnostics> {
     let name = path.display().to_string();
     match text(path) {
-        Ok(text) => load(&text, &name, env),
+        Ok(text) => load(&text, &name, env).map(|config| Document::new(config, &name, &text)),
         Err(Unreadable { what, help }) => Err(Diagnostics::unread(&name, &what, help)),
     }
 }

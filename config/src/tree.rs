@@ -69,6 +69,19 @@ impl Tree {
         &self.nodes[id.0]
     }
 
+    /// The value of a key in the mapping `id`.
+    pub(crate) fn value(&self, id: NodeId, key: &str) -> Option<NodeId> {
+        self.node(id).entries().iter().find(|entry| entry.key == key).map(|entry| entry.value)
+    }
+
+    /// An item of the list `id`.
+    pub(crate) fn item(&self, id: NodeId, index: usize) -> Option<NodeId> {
+        match &self.node(id).kind {
+            Kind::List(items) => items.get(index).copied(),
+            _ => None,
+        }
+    }
+
     /// `listeners[0].routes[2].breaker`; empty for the root.
     pub(crate) fn path(&self, id: NodeId) -> String {
         let mut steps = Vec::new();

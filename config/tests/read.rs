@@ -23,7 +23,7 @@ fn a_file_is_read_and_named_in_its_errors() {
         fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/minimal.yaml")).unwrap(),
     )
     .unwrap();
-    assert_eq!(read(&path, &|_| None).unwrap().upstreams.len(), 1);
+    assert_eq!(read(&path, &|_| None).unwrap().config.upstreams.len(), 1);
     fs::write(&path, "version: 2").unwrap();
     assert!(read(&path, &|_| None).unwrap_err().to_string().contains("weir.yaml:1:10: version: "));
 }
