@@ -18,6 +18,7 @@ mod metrics;
 mod patience;
 mod probes;
 mod problem;
+mod reload;
 mod upstreams;
 
 use std::{
@@ -87,8 +88,6 @@ struct Admin {
     shared: Arc<Shared>,
     readiness: Arc<Readiness>,
     metrics: Metrics,
-    /// The configuration as YAML, every default included.
-    config: String,
 }
 
 impl Sockets {
@@ -121,18 +120,12 @@ pub(crate) fn bind(settings: &weir_config::Admin) -> Result<Sockets, BindError> 
 /// When the system refuses the thread or its runtime.
 pub(crate) fn start(
     sockets: Sockets,
-    config: &weir_config::Config,
     shared: Arc<Shared>,
     readiness: Arc<Readiness>,
 ) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let guard = Guard::new(sockets.at.admin, config.admin.token.clone());
-    let admin = Arc::new(Admin {
-        metrics: Metrics::new(&shared, &readiness),
-        config: weir_config::show(config),
-        shared,
-        readiness,
-    });
+    let guard = Guard::new(sockets.at.admin, Arc::clone(&shared));
+    let admin = Arc::new(Admin { metrics: Metrics::new(&shared, &readiness), shared, readiness });
     let (listener, health) = {
         let _context = runtime.enter();
         let health = sockets.health.map(TcpListener::from_std).transpose()?;
@@ -158,6 +151,7 @@ fn everything(admin: Arc<Admin>, guard: Guard) -> Router {
         .merge(config::routes())
         .merge(upstreams::routes())
         .merge(explain::routes())
+        .merge(reload::routes())
         .merge(drain::routes())
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -2,18 +2,18 @@
 
 use std::{io, num::NonZeroUsize, path::PathBuf, sync::Arc, thread};
 
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
-use weir_config::{Address, Config, Shutdown};
+use tokio::sync::{mpsc, oneshot};
+use weir_config::{Address, Config, Document};
 
 use crate::{
-    admin,
+    admin, clock,
     lifecycle::{self, Asked, Readiness, Signals},
-    observe::{breakers, complaints::Complaints, explain::Explain, ledger::Ledger},
+    observe::{breakers, explain::Explain, ledger::Ledger},
     plan::Plan,
-    proxy::{self, BindError, Bound},
+    proxy::{self, BindError, Bound, Worker},
+    reload::{Ask, Reloader, Reloads},
     shared::Shared,
-    upstream::{BadPath, resolve},
+    upstream::{Unusable, resolve},
 };
 
 /// A sidecar that serves.
@@ -23,7 +23,8 @@ pub(crate) struct Sidecar {
     /// Where it listens, in the order of the plan.
     pub(crate) addresses: Vec<Address>,
     pub(crate) admin: admin::Addresses,
-    workers: Vec<thread::JoinHandle<()>>,
+    workers: Vec<Arc<Worker>>,
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
 /// Why it does not serve.
@@ -34,9 +35,7 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Admin(#[from] admin::BindError),
     #[error(transparent)]
-    Path(#[from] BadPath),
-    #[error("upstream {upstream}: cannot use the authorities in {path}: {why}")]
-    Authorities { upstream: String, path: PathBuf, why: String },
+    Upstream(#[from] Unusable),
     #[error("cannot start the admin API")]
     AdminThread(#[source] io::Error),
     #[error("cannot start worker {index} of {threads}")]
@@ -46,35 +45,54 @@ pub(crate) enum StartError {
 }
 
 /// Binds every socket, starts every thread and hears from each worker that it serves; names are looked
-/// up on the current runtime.
+/// up, and the configuration is read again, on the current runtime. Where it was read from no `file`, it
+/// is not.
 ///
 /// # Errors
 /// When something is missing that must be there before the first request. The process is to end then:
 /// threads that have started are not called back.
-pub(crate) async fn start(config: &Config) -> Result<Sidecar, StartError> {
-    let plan = Plan::compile(config)?;
-    check_authorities(&plan)?;
+pub(crate) async fn start(config: Config) -> Result<Sidecar, StartError> {
+    let (sidecar, _nobody) = serve(config).await?;
+    Ok(sidecar)
+}
+
+/// The same for a configuration that is read from `file` again when asked.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) async fn start_from(file: PathBuf, read: Document) -> Result<Sidecar, StartError> {
+    let (sidecar, asks) = serve(read.config.clone()).await?;
+    let (shared, workers) = (Arc::clone(&sidecar.shared), sidecar.workers.clone());
+    tokio::spawn(Reloader::new(file, read, shared, workers).run(asks));
+    Ok(sidecar)
+}
+
+async fn serve(config: Config) -> Result<(Sidecar, mpsc::Receiver<Ask>), StartError> {
+    let threads = config.threads;
+    let admin_settings = config.admin.clone();
+    let ledger = Ledger::new(threads.get(), config.listeners.len());
+    let plan = Plan::compile(config, None, &ledger)?;
     let sockets: Vec<Bound> =
         plan.listeners.iter().map(|listener| proxy::bind(listener)).collect::<Result<_, _>>()?;
-    let admin_sockets = admin::bind(&config.admin)?;
+    let admin_sockets = admin::bind(&admin_settings)?;
     let addresses = plan
         .listeners
         .iter()
         .zip(&sockets)
         .map(|(listener, socket)| socket.address(&listener.address));
     let addresses: Vec<_> = addresses.collect();
-    let shared = Arc::new(shared(plan, config.threads));
+    let explain = Explain::new(threads.get(), fastrand::u64(..));
+    let (reloads, asks) = Reloads::new(clock::unix_seconds());
+    let shared = Arc::new(Shared::new(plan, ledger, explain, reloads));
     let readiness = Arc::new(Readiness::default());
     let admin = admin_sockets.addresses();
-    admin::start(admin_sockets, config, Arc::clone(&shared), Arc::clone(&readiness))
+    admin::start(admin_sockets, Arc::clone(&shared), Arc::clone(&readiness))
         .map_err(StartError::AdminThread)?;
-    let workers = start_workers(config.threads, &sockets, &shared).await?;
-    for upstream in shared.plan.upstreams.iter().filter(|upstream| resolve::has_names(upstream)) {
-        tokio::spawn(resolve::keep_fresh(Arc::clone(upstream)));
-    }
+    let (workers, threads) = start_workers(threads, &sockets, &shared).await?;
+    resolve::start(&shared.plan().upstreams);
     tokio::spawn(breakers::watch(Arc::clone(&shared)));
     readiness.started();
-    Ok(Sidecar { shared, addresses, admin, workers })
+    Ok((Sidecar { shared, addresses, admin, workers, threads }, asks))
 }
 
 /// A thread for each worker; all of them have their runtime and accept when this returns.
@@ -82,7 +100,7 @@ async fn start_workers(
     threads: NonZeroUsize,
     sockets: &[Bound],
     shared: &Arc<Shared>,
-) -> Result<Vec<thread::JoinHandle<()>>, StartError> {
+) -> Result<(Vec<Arc<Worker>>, Vec<thread::JoinHandle<()>>), StartError> {
     let mut starting = Vec::new();
     for index in 0..threads.get() {
         let failed = |source| StartError::Worker { index, threads, source };
@@ -95,53 +113,16 @@ async fn start_workers(
             .spawn(move || proxy::run(index, shared, handles, started));
         starting.push((worker.map_err(failed)?, heard));
     }
-    let mut workers = Vec::new();
-    for (index, (worker, heard)) in starting.into_iter().enumerate() {
-        heard
+    let (mut workers, mut handles) = (Vec::new(), Vec::new());
+    for (index, (handle, heard)) in starting.into_iter().enumerate() {
+        let worker = heard
             .await
             .map_err(|_| StartError::Panicked { index, threads })?
             .map_err(|source| StartError::Worker { index, threads, source })?;
         workers.push(worker);
+        handles.push(handle);
     }
-    Ok(workers)
-}
-
-fn shared(plan: Plan, threads: NonZeroUsize) -> Shared {
-    let rows = plan.routes.len() + plan.listeners.len();
-    Shared {
-        ledger: Ledger::new(threads.get(), plan.listeners.len(), rows),
-        explain: Explain::new(threads.get(), fastrand::u64(..)),
-        complaints: Complaints::new(rows),
-        plan,
-        keys: std::hash::RandomState::new(),
-        draining: CancellationToken::new(),
-        closing: CancellationToken::new(),
-        ended: CancellationToken::new(),
-    }
-}
-
-/// Pingora panics on a file of authorities that it cannot read, so it is read here first.
-fn check_authorities(plan: &Plan) -> Result<(), StartError> {
-    for upstream in &plan.upstreams {
-        let Some(path) = upstream.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else { continue };
-        let mut store = pingora::tls::RootCertStore::empty();
-        pingora::tls::load_ca_file_into_store(path.display().to_string(), &mut store).map_err(
-            |error| StartError::Authorities {
-                upstream: upstream.name.clone(),
-                path: path.clone(),
-                why: error.to_string(),
-            },
-        )?;
-        if store.is_empty() {
-            let why = "there is no certificate in it".to_owned();
-            return Err(StartError::Authorities {
-                upstream: upstream.name.clone(),
-                path: path.clone(),
-                why,
-            });
-        }
-    }
-    Ok(())
+    Ok((workers, handles))
 }
 
 impl Sidecar {
@@ -151,20 +132,16 @@ impl Sidecar {
     }
 
     /// Ends in order. `false` when a second signal cut it short.
-    pub(crate) async fn end(
-        self,
-        settings: &Shutdown,
-        asked: Asked,
-        signals: &mut Signals,
-    ) -> bool {
+    pub(crate) async fn end(self, asked: Asked, signals: &mut Signals) -> bool {
+        let settings = self.shared.plan().config.shutdown.clone();
         tracing::info!(?asked, "ending");
         notify(&[sd_notify::NotifyState::Stopping]);
-        let Some(cut) = lifecycle::end(&self.shared, settings, asked, signals).await else {
+        let Some(cut) = lifecycle::end(&self.shared, &settings, asked, signals).await else {
             return false;
         };
-        for worker in self.workers {
+        for thread in self.threads {
             // A worker that panicked has said so; the others end the same.
-            worker.join().unwrap_or_default();
+            thread.join().unwrap_or_default();
         }
         tracing::info!(cut, "ended");
         true

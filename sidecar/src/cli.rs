@@ -6,6 +6,7 @@
 use std::{error::Error, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use weir_config::Document;
 
 use crate::{assemble, demo, lifecycle::Signals, logging};
 
@@ -56,9 +57,9 @@ enum ConfigCommand {
 /// Does what the command line says.
 pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { config } => with_config(&config, |config| serve(&config)),
+        Command::Run { config } => with_config(&config, |read| serve(config.clone(), read)),
         Command::Demo(demo) => demo.run(),
-        Command::Check { file } => with_config(&file, |config| {
+        Command::Check { file } => with_config(&file, |Document { config, .. }| {
             let routes: usize = config.listeners.iter().map(|listener| listener.routes.len()).sum();
             let (listeners, routes) =
                 (counted(config.listeners.len(), "listener"), counted(routes, "route"));
@@ -69,10 +70,12 @@ pub(crate) fn run() -> ExitCode {
             print(&weir_config::schema());
             ExitCode::SUCCESS
         }
-        Command::Config(ConfigCommand::Show { file }) => with_config(&file, |config| {
-            print(&weir_config::show(&config));
-            ExitCode::SUCCESS
-        }),
+        Command::Config(ConfigCommand::Show { file }) => {
+            with_config(&file, |Document { config, .. }| {
+                print(&weir_config::show(&config));
+                ExitCode::SUCCESS
+            })
+        }
     }
 }
 
@@ -82,12 +85,9 @@ fn counted(number: usize, what: &str) -> String {
 }
 
 /// Reads a configuration, or says what is wrong with it.
-fn with_config(
-    file: &std::path::Path,
-    then: impl FnOnce(weir_config::Config) -> ExitCode,
-) -> ExitCode {
+fn with_config(file: &std::path::Path, then: impl FnOnce(Document) -> ExitCode) -> ExitCode {
     match weir_config::read(file, &|name| std::env::var(name).ok()) {
-        Ok(config) => then(config),
+        Ok(read) => then(read),
         Err(diagnostics) => {
             eprintln!("{diagnostics}");
             ExitCode::from(CONFIG_IS_WRONG)
@@ -95,7 +95,7 @@ fn with_config(
     }
 }
 
-fn serve(config: &weir_config::Config) -> ExitCode {
+fn serve(file: PathBuf, read: Document) -> ExitCode {
     logging::start(logging::DEFAULT);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -107,11 +107,11 @@ fn serve(config: &weir_config::Config) -> ExitCode {
             Ok(signals) => signals,
             Err(error) => return failed(&error),
         };
-        let sidecar = match assemble::start(config).await {
+        let sidecar = match assemble::start_from(file, read).await {
             Ok(sidecar) => sidecar,
             Err(error) => return failed(&error),
         };
-        for (listener, address) in sidecar.shared.plan.listeners.iter().zip(&sidecar.addresses) {
+        for (listener, address) in sidecar.shared.plan().listeners.iter().zip(&sidecar.addresses) {
             tracing::info!(listener = listener.name, %address, "listening");
         }
         tracing::info!(address = %sidecar.admin.admin, "admin");
@@ -119,8 +119,8 @@ fn serve(config: &weir_config::Config) -> ExitCode {
             tracing::info!(%address, "health");
         }
         sidecar.serving();
-        let asked = signals.next().await;
-        let in_order = sidecar.end(&config.shutdown, asked, &mut signals).await;
+        let asked = signals.next(&sidecar.shared).await;
+        let in_order = sidecar.end(asked, &mut signals).await;
         if in_order { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }

@@ -11,7 +11,6 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle, time};
 use tokio_util::sync::CancellationToken;
 use weir_clinic::{Clinic, Settings};
-use weir_config::Config;
 
 use self::traffic::{Phase, Traffic};
 use crate::{
@@ -59,7 +58,7 @@ impl Demo {
         scene.sidecar.serving();
         let seconds = self.seconds.map_or(Duration::MAX, Duration::from_secs);
         let asked = tokio::select! {
-            asked = signals.next() => asked,
+            asked = signals.next(&scene.sidecar.shared) => asked,
             () = time::sleep(seconds) => Asked::Interrupt,
             never = scene.tell() => match never {},
         };
@@ -69,7 +68,6 @@ impl Demo {
 
 /// Everything that takes part.
 struct Scene {
-    config: Config,
     sidecar: Sidecar,
     clinic: SocketAddr,
     services: JoinHandle<()>,
@@ -94,7 +92,7 @@ impl Scene {
         };
         let config =
             weir_config::load(CONFIG, "demo.yaml", &variables).map_err(io::Error::other)?;
-        let sidecar = assemble::start(&config).await.map_err(io::Error::other)?;
+        let sidecar = assemble::start(config).await.map_err(io::Error::other)?;
         let drug_info_base =
             format!("http://{}", sidecar.addresses[1]).parse().map_err(io::Error::other)?;
         let curtain = CancellationToken::new();
@@ -107,7 +105,7 @@ impl Scene {
                 drug_info.serve(dependency_socket, told.cancelled_owned(), GRACE),
             );
         });
-        Ok(Self { config, sidecar, clinic, services, curtain })
+        Ok(Self { sidecar, clinic, services, curtain })
     }
 
     fn addresses(&self) -> String {
@@ -149,7 +147,7 @@ impl Scene {
     fn report(&self, phase: Phase) -> String {
         let totals = self.sidecar.shared.ledger.totals();
         let ended = |reason: Reason| {
-            totals.routes.iter().map(|route| route.ended[reason.index()]).sum::<u64>()
+            totals.routes.iter().map(|(_, route)| route.ended[reason.index()]).sum::<u64>()
         };
         let counts: String = COLUMNS
             .iter()
@@ -176,7 +174,7 @@ impl Scene {
     }
 
     async fn end(self, asked: Asked, signals: &mut Signals) -> io::Result<bool> {
-        let in_order = self.sidecar.end(&self.config.shutdown, asked, signals).await;
+        let in_order = self.sidecar.end(asked, signals).await;
         self.curtain.cancel();
         self.services.await?;
         Ok(in_order)

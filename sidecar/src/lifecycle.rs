@@ -21,7 +21,7 @@ use tokio::{
 };
 use weir_config::Shutdown;
 
-use crate::shared::Shared;
+use crate::{reload::Trigger, shared::Shared};
 
 /// How often the end looks whether the last connection is gone.
 const LOOK: Duration = Duration::from_millis(10);
@@ -46,13 +46,13 @@ impl Readiness {
         if shared.draining.is_cancelled() {
             return Some("draining".to_owned());
         }
-        let unresolved =
-            shared.plan.upstreams.iter().find(|upstream| upstream.endpoints().is_empty());
+        let plan = shared.plan();
+        let unresolved = plan.upstreams.iter().find(|upstream| upstream.endpoints().is_empty());
         unresolved.map(|upstream| format!("upstream {} has never been resolved", upstream.name))
     }
 }
 
-/// The signals that end the process, and the one that would if nobody listened.
+/// The signals that end the process, and the one that has the configuration read again.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -79,16 +79,13 @@ impl Signals {
         })
     }
 
-    /// Waits for either. SIGHUP asks other servers to read their configuration again, so it must not
-    /// cost this one its requests.
-    pub(crate) async fn next(&mut self) -> Asked {
+    /// Waits for either. SIGHUP asks for the configuration to be read again.
+    pub(crate) async fn next(&mut self, shared: &Shared) -> Asked {
         loop {
             select! {
                 _ = self.terminate.recv() => return Asked::Terminate,
                 _ = self.interrupt.recv() => return Asked::Interrupt,
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP is ignored: the configuration is read at the start only, so restart to change it"
-                ),
+                _ = self.hangup.recv() => shared.reloads.ask(Trigger::Signal),
             }
         }
     }
@@ -113,7 +110,7 @@ pub(crate) async fn end(
     };
     select! {
         _ = time::timeout_at(deadline, drained) => {}
-        _ = signals.next() => {
+        _ = signals.next(shared) => {
             shared.ended.cancel();
             return None;
         }
@@ -124,5 +121,5 @@ pub(crate) async fn end(
 }
 
 fn connections(shared: &Shared) -> u32 {
-    shared.plan.listeners.iter().map(|listener| listener.connections.load(Relaxed)).sum()
+    shared.plan().listeners.iter().map(|listener| listener.connections()).sum()
 }

@@ -11,6 +11,7 @@ mod observe;
 mod plan;
 mod proxy;
 mod reason;
+mod reload;
 mod shared;
 mod upstream;
 

@@ -32,4 +32,7 @@ mod way;
 mod worker;
 mod write_behind;
 
-pub(crate) use self::accept::{BindError, Bound, bind, run};
+pub(crate) use self::{
+    accept::{BindError, Bound, bind, run},
+    worker::{View, Worker},
+};

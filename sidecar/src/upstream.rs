@@ -4,7 +4,9 @@
 //! for DNS and an outage of DNS is not an outage of the service. The picking itself is in
 //! [`weir_policy::Balancer`].
 
+mod authorities;
 pub(crate) mod resolve;
+mod succession;
 
 use std::{
     io,
@@ -12,15 +14,16 @@ use std::{
     os::unix::net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use pingora::{protocols::l4::socket, upstreams::peer::HttpPeer};
-use weir_config::{Protocol, Tls};
+use tokio_util::sync::CancellationToken;
+use weir_config::{Objection, Protocol, Tls};
 use weir_policy::Balancer;
 
 /// How many streams may share a connection of an h2 upstream; the peer's own setting still holds.
@@ -34,8 +37,6 @@ const H2_CONNECTION_WINDOW: u32 = H2_STREAMS_PER_CONNECTION as u32 * H2_STREAM_W
 /// A service with its endpoints.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// Its place in the plan.
-    pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Option<Tls>,
@@ -44,10 +45,26 @@ pub(crate) struct Upstream {
     pub(crate) configured: Vec<weir_config::Endpoint>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     balancer: Balancer,
+    names: Mutex<Vec<Name>>,
+    /// Whether each of its names has been looked up once, whatever came of it.
+    looked_up: AtomicBool,
     /// Connections opened since the start.
-    pub(crate) connections_opened: AtomicU64,
+    pub(crate) connections_opened: Arc<AtomicU64>,
     /// Failed look-ups since the start.
-    pub(crate) resolve_failures: AtomicU64,
+    pub(crate) resolve_failures: Arc<AtomicU64>,
+    /// What it was made of.
+    settings: weir_config::Upstream,
+    authorities: Option<u64>,
+    /// No plan has it any more: whoever looks after it ends.
+    pub(crate) retired: CancellationToken,
+}
+
+/// A name among the endpoints, and what it was last resolved to.
+#[derive(Clone, Debug)]
+struct Name {
+    host: String,
+    port: u16,
+    addresses: Vec<std::net::SocketAddr>,
 }
 
 /// One address of an upstream.
@@ -60,24 +77,44 @@ pub(crate) struct Endpoint {
     /// What Pingora's connector needs to know.
     pub(crate) peer: HttpPeer,
     /// Requests it is working on.
-    pub(crate) in_flight: AtomicU32,
+    pub(crate) in_flight: Arc<AtomicU32>,
 }
 
-/// A Unix socket's path that the system cannot take.
+/// An upstream that cannot be used as it is written.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream {upstream}: {path:?} cannot be a socket's path")]
-pub(crate) struct BadPath {
-    upstream: String,
-    path: PathBuf,
-    source: io::Error,
+pub(crate) enum Unusable {
+    #[error("upstream {upstream}: {path:?} cannot be a socket's path")]
+    Path { upstream: String, path: PathBuf, source: io::Error },
+    #[error("upstream {upstream}: cannot use the authorities in {path}: {why}")]
+    Authorities { upstream: String, path: PathBuf, why: String },
+}
+
+impl Unusable {
+    /// What is wrong, with its place in the configuration.
+    pub(crate) fn objection(&self) -> Objection {
+        let (upstream, key, help) = match self {
+            Self::Path { upstream, .. } => (upstream, "endpoints", "write a shorter path"),
+            Self::Authorities { upstream, .. } => {
+                (upstream, "tls.ca", "name a PEM file of certificates that the sidecar can read")
+            }
+        };
+        let path = format!("upstreams.{upstream}.{key}");
+        Objection { path, what: self.to_string(), help: help.to_owned() }
+    }
 }
 
 impl Upstream {
     /// # Errors
-    /// When the path of a Unix socket is longer than the system takes.
-    pub(crate) fn new(index: usize, settings: &weir_config::Upstream) -> Result<Self, BadPath> {
+    /// When the path of a Unix socket is longer than the system takes, or there are no authorities to
+    /// be had from their file.
+    pub(crate) fn new(settings: &weir_config::Upstream) -> Result<Self, Unusable> {
+        let name = |endpoint: &weir_config::Endpoint| match endpoint {
+            weir_config::Endpoint::Name { host, port } => {
+                Some(Name { host: host.clone(), port: *port, addresses: Vec::new() })
+            }
+            _ => None,
+        };
         let upstream = Self {
-            index,
             name: settings.name.clone(),
             protocol: settings.protocol,
             tls: settings.tls.clone(),
@@ -86,8 +123,13 @@ impl Upstream {
             configured: settings.endpoints.clone(),
             endpoints: ArcSwap::from_pointee(Vec::new()),
             balancer: Balancer::new(settings.balance),
-            connections_opened: AtomicU64::new(0),
-            resolve_failures: AtomicU64::new(0),
+            names: Mutex::new(settings.endpoints.iter().filter_map(name).collect()),
+            looked_up: AtomicBool::new(false),
+            connections_opened: Arc::default(),
+            resolve_failures: Arc::default(),
+            settings: settings.clone(),
+            authorities: authorities::of(settings)?,
+            retired: CancellationToken::new(),
         };
         let mut known = Vec::new();
         for endpoint in &settings.endpoints {
@@ -96,7 +138,7 @@ impl Upstream {
                 weir_config::Endpoint::Unix(path) => match SocketAddr::from_pathname(path) {
                     Ok(address) => socket::SocketAddr::Unix(address),
                     Err(source) => {
-                        return Err(BadPath {
+                        return Err(Unusable::Path {
                             upstream: settings.name.clone(),
                             path: path.clone(),
                             source,
@@ -109,6 +151,21 @@ impl Upstream {
         }
         upstream.endpoints.store(Arc::new(known));
         Ok(upstream)
+    }
+
+    /// What the name at this place among its names was resolved to.
+    fn learn(&self, name: usize, addresses: Vec<std::net::SocketAddr>) {
+        self.names()[name].addresses = addresses;
+        self.set_resolved(&self.addresses());
+    }
+
+    fn names(&self) -> MutexGuard<'_, Vec<Name>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every address that its names were last resolved to.
+    fn addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.names().iter().flat_map(|name| &name.addresses).copied().collect()
     }
 
     /// Replaces the endpoints that came from names; those that stay keep what they count.
@@ -157,7 +214,7 @@ impl Upstream {
         peer.options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
         peer.options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: AtomicU32::new(0) }
+        Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: Arc::default() }
     }
 }
 

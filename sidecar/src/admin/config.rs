@@ -12,7 +12,10 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
 
 /// A secret is the `${VAR}` it was written as.
 async fn show(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/yaml; charset=utf-8")], admin.config.clone())
+    (
+        [(header::CONTENT_TYPE, "application/yaml; charset=utf-8")],
+        weir_config::show(&admin.shared.plan().config),
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! whoever sends traffic goes elsewhere. Requests are still served, for as long as the process runs;
 //! a signal ends it. Asking again changes nothing and tells how far it has come.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -48,11 +48,12 @@ async fn drain(
     }
     admin.shared.draining.cancel();
     let totals = admin.shared.ledger.totals();
-    let listeners = admin.shared.plan.listeners.iter().zip(totals.listeners);
+    let plan = admin.shared.plan();
+    let listeners = plan.listeners.iter().zip(totals.listeners);
     let open = listeners.map(|(listener, totals)| Open {
         listener: &listener.name,
         requests_in_flight: totals.in_flight,
-        connections_open: listener.connections.load(Relaxed),
+        connections_open: listener.connections(),
     });
     json(&Draining { draining: true, listeners: open.collect() })
 }
@@ -69,7 +70,7 @@ mod tests {
         let fixture = Fixture::new();
         let shared = &fixture.admin.shared;
         shared.ledger.page(1).begin(0);
-        shared.plan.listeners[0].connections.store(3, super::Relaxed);
+        shared.plan().listeners[0].doors.open.store(3, std::sync::atomic::Ordering::Relaxed);
         let open =
             json!([{ "listener": "ingress", "requests_in_flight": 1, "connections_open": 3 }]);
         for _ in 0..2 {

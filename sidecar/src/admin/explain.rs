@@ -91,7 +91,7 @@ mod tests {
         let explanation = Explanation {
             at_seconds,
             listener: "ingress".into(),
-            route: shared.plan.routes[0].name.clone(),
+            route: shared.plan().routes[0].name.clone(),
             method: "GET".into(),
             path: "/partner/trials".into(),
             status: 429,
@@ -118,7 +118,7 @@ mod tests {
             "id": id,
             "at_seconds": 1.0,
             "listener": "ingress",
-            "route": fixture.admin.shared.plan.routes[0].name,
+            "route": fixture.admin.shared.plan().routes[0].name,
             "method": "GET",
             "path": "/partner/trials",
             "status": 429,

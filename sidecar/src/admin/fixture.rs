@@ -1,6 +1,6 @@
 //! An admin API over a plan and a ledger, without sockets: for the tests of its endpoints.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -8,15 +8,14 @@ use axum::{
     http::{HeaderMap, Request, request},
 };
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use weir_config::Config;
 
 use super::{Admin, everything, guard::Guard, probing};
 use crate::{
     lifecycle::Readiness,
-    observe::{complaints::Complaints, explain::Explain, ledger::Ledger, metrics::Metrics},
+    observe::{explain::Explain, ledger::Ledger, metrics::Metrics},
     plan::Plan,
+    reload::Reloads,
     shared::Shared,
 };
 
@@ -49,7 +48,7 @@ upstreams:
 /// An admin API and what it speaks of.
 pub(super) struct Fixture {
     pub(super) admin: Arc<Admin>,
-    config: Config,
+    address: SocketAddr,
 }
 
 /// What it answered.
@@ -68,28 +67,20 @@ impl Fixture {
     pub(super) fn of(yaml: &str) -> Self {
         let token = |name: &str| (name == "TOKEN").then(|| "s3cret-token".to_owned());
         let config = weir_config::load(yaml, "weir.yaml", &token).unwrap();
-        let plan = Plan::compile(&config).unwrap();
-        let rows = plan.routes.len() + plan.listeners.len();
-        let shared = Arc::new(Shared {
-            ledger: Ledger::new(WORKERS, plan.listeners.len(), rows),
-            explain: Explain::new(WORKERS, 7),
-            complaints: Complaints::new(rows),
-            plan,
-            keys: std::hash::RandomState::new(),
-            draining: CancellationToken::new(),
-            closing: CancellationToken::new(),
-            ended: CancellationToken::new(),
-        });
+        let ledger = Ledger::new(WORKERS, config.listeners.len());
+        let address = config.admin.address;
+        let plan = Plan::compile(config, None, &ledger).unwrap();
+        let (reloads, _nobody) = Reloads::new(1.0);
+        let shared = Arc::new(Shared::new(plan, ledger, Explain::new(WORKERS, 7), reloads));
         let readiness = Arc::new(Readiness::default());
         readiness.started();
         let metrics = Metrics::new(&shared, &readiness);
-        let admin = Admin { metrics, config: weir_config::show(&config), shared, readiness };
-        Self { admin: Arc::new(admin), config }
+        Self { admin: Arc::new(Admin { metrics, shared, readiness }), address }
     }
 
     /// What the admin address serves.
     pub(super) fn app(&self) -> Router {
-        let guard = Guard::new(self.config.admin.address, self.config.admin.token.clone());
+        let guard = Guard::new(self.address, Arc::clone(&self.admin.shared));
         everything(Arc::clone(&self.admin), guard)
     }
 

@@ -20,12 +20,14 @@ use subtle::ConstantTimeEq;
 use weir_config::Secret;
 
 use super::problem::Problem;
+use crate::shared::Shared;
 
 /// What a request has to show.
 #[derive(Debug)]
 pub(super) struct Guard {
     bound: IpAddr,
-    token: Option<Secret>,
+    /// The token is in its plan: a reload may bring another.
+    shared: Arc<Shared>,
 }
 
 /// Lets a request through, or says why not.
@@ -42,8 +44,8 @@ pub(super) async fn check(
 
 impl Guard {
     /// For an API that listens at `bound`.
-    pub(super) fn new(bound: SocketAddr, token: Option<Secret>) -> Self {
-        Self { bound: bound.ip().to_canonical(), token }
+    pub(super) fn new(bound: SocketAddr, shared: Arc<Shared>) -> Self {
+        Self { bound: bound.ip().to_canonical(), shared }
     }
 
     fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
@@ -56,7 +58,7 @@ impl Guard {
                  ask localhost or the address that the admin API listens on",
             ));
         }
-        if let Some(token) = &self.token
+        if let Some(token) = &self.shared.plan().config.admin.token
             && !carries(headers, token)
         {
             let detail = "send `Authorization: Bearer` with the token from admin.token";

@@ -16,6 +16,8 @@ GET  /config        the configuration that runs, every default written out
 GET  /upstreams     each upstream with its endpoints and its breakers
 GET  /explain       the last requests that did not go well, newest first; ?count= says how many, 1 to 1000
 GET  /explain/{id}  why one of them did not, and what would have let it pass
+GET  /reload        what came of the last reload of the configuration
+POST /reload        read the configuration again: all of it, or nothing when it is wrong
 POST /drain         fail readiness and ask clients to close; a signal ends the process
 ";
 
@@ -43,7 +45,10 @@ mod tests {
                 Request::builder().method(method).uri(path.replace(['{', '}'], "")),
             )
             .await;
-            let served = answer.status == 200 || path == "/explain/{id}" && answer.status == 404;
+            // There is nothing under that id, and no file.
+            let served = answer.status == 200
+                || path == "/explain/{id}" && answer.status == 404
+                || path == "/reload" && answer.status == 409;
             assert!(served, "{line}: {answer:?}");
         }
     }

@@ -1,5 +1,7 @@
 //! What an error of the admin API says: a problem body (RFC 9457), as refusals of the proxy have.
 
+use std::sync::Arc;
+
 use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -7,12 +9,15 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::reload::Report;
+
 /// An error with its explanation.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     field: Option<(HeaderName, HeaderValue)>,
+    reload: Option<Arc<Report>>,
 }
 
 #[derive(Serialize)]
@@ -22,12 +27,19 @@ struct Body<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(flatten)]
+    reload: Option<&'a Report>,
 }
 
 impl Problem {
     /// `detail` is one sentence: what is wrong and what to do.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None }
+        Self { status, detail: detail.into(), field: None, reload: None }
+    }
+
+    /// With all that is known of a reload that changed nothing.
+    pub(super) fn of_reload(self, report: Arc<Report>) -> Self {
+        Self { reload: Some(report), ..self }
     }
 
     /// With a header field that the status asks for.
@@ -44,9 +56,10 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
+            reload: self.reload.as_deref(),
         };
-        // Strings and a number always serialize.
-        let mut body = serde_json::to_vec(&body).unwrap_or_default();
+        // Strings and numbers always serialize.
+        let mut body = serde_json::to_vec_pretty(&body).unwrap_or_default();
         body.push(b'\n');
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),

@@ -57,7 +57,7 @@ fn numbers<S: Serializer>(seen: &Snapshot, serializer: S) -> Result<S::Ok, S::Er
 }
 
 async fn list(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
-    let plan = &admin.shared.plan;
+    let plan = admin.shared.plan();
     let now = clock::now();
     let shown = plan.upstreams.iter().map(|upstream| {
         let of_this = |route: &&Arc<Route>| Arc::ptr_eq(&route.upstream, upstream);
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn an_open_breaker_shows_its_numbers() {
         let fixture = Fixture::new();
-        let plan = &fixture.admin.shared.plan;
+        let plan = fixture.admin.shared.plan();
         let upstream = &plan.upstreams[0];
         let endpoint = &upstream.endpoints()[0];
         endpoint.in_flight.store(2, Relaxed);

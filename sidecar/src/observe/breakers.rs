@@ -23,17 +23,18 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let mut watch = Watch::default();
     loop {
-        for change in watch.look(&shared.plan, clock::now()) {
+        for change in watch.look(&shared.plan(), clock::now()) {
             change.log();
         }
         sleep(LOOK).await;
     }
 }
 
-/// The word for each breaker's state when it was last looked at; closed before that.
+/// The word for the state of each breaker, by policy and endpoint, when it was last looked at; closed
+/// before that.
 #[derive(Debug, Default)]
 struct Watch {
-    last: HashMap<(usize, Option<String>), &'static str>,
+    last: HashMap<(String, Option<String>), &'static str>,
 }
 
 /// A breaker that does something else than before.
@@ -51,7 +52,7 @@ impl Watch {
         let mut seen = HashMap::new();
         for route in &plan.routes {
             for (endpoint, breaker) in route.breaker.all() {
-                let key = (route.index, endpoint);
+                let key = (route.breaker.settings.name.clone(), endpoint);
                 let snapshot = breaker.snapshot(now);
                 let is = snapshot.state.word();
                 let was = self.last.get(&key).copied().unwrap_or(State::Closed.word());
@@ -93,6 +94,7 @@ mod tests {
     use weir_policy::Outcome;
 
     use super::*;
+    use crate::observe::ledger::Ledger;
 
     #[test]
     fn each_change_is_told_once() {
@@ -101,7 +103,7 @@ mod tests {
                     routes: [{ upstream: app, breaker: { consecutive: 1, open_for: 5s, probes: 1 } }]\n\
                     upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n";
         let config = weir_config::load(yaml, "weir.yaml", &|_| None).unwrap();
-        let plan = Plan::compile(&config).unwrap();
+        let plan = Plan::compile(config, None, &Ledger::new(1, 1)).unwrap();
         let (_, breaker) = plan.routes[0].breaker.all().remove(0);
         let at = |seconds| Time::default() + Duration::from_secs(seconds);
         let ends = |outcome, now| {

@@ -17,11 +17,9 @@ use crate::reason::{Class, Reason};
 /// From a line to the next of the same route and reason.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// For each row of the ledger and each reason, when the next line may be written.
-#[derive(Debug)]
-pub(crate) struct Complaints {
-    rows: Box<[[Cell; Reason::ALL.len()]]>,
-}
+/// Of one row of the ledger: for each reason, when the next line may be written.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints([Cell; Reason::ALL.len()]);
 
 #[derive(Debug, Default)]
 struct Cell {
@@ -31,17 +29,13 @@ struct Cell {
 }
 
 impl Complaints {
-    pub(crate) fn new(rows: usize) -> Self {
-        Self { rows: (0..rows).map(|_| Default::default()).collect() }
-    }
-
     /// Whether a request that ended so is worth a line now; then, how many since the last line had none.
-    pub(crate) fn due(&self, row: usize, reason: Reason, now: Time) -> Option<u64> {
+    pub(crate) fn due(&self, reason: Reason, now: Time) -> Option<u64> {
         // Clients leave as they please.
         if reason == Reason::Ok || reason.class() == Class::Cancelled {
             return None;
         }
-        let cell = &self.rows[row][reason.index()];
+        let cell = &self.0[reason.index()];
         let next = cell.next.load(Relaxed);
         let after = (now + INTERVAL).as_nanos();
         let due = now.as_nanos() >= next
@@ -60,9 +54,9 @@ mod tests {
 
     #[test]
     fn a_flood_is_a_line_a_second_for_each_route_and_reason() {
-        let complaints = Complaints::new(2);
-        let due = |row, reason, millis| {
-            complaints.due(row, reason, Time::default() + Duration::from_millis(millis))
+        let rows = [Complaints::default(), Complaints::default()];
+        let due = |row: usize, reason, millis| {
+            rows[row].due(reason, Time::default() + Duration::from_millis(millis))
         };
         assert_eq!(due(0, Reason::RateLimited, 10), Some(0));
         for _ in 0..99 {
@@ -77,9 +71,9 @@ mod tests {
 
     #[test]
     fn what_went_well_and_who_left_are_no_complaint() {
-        let complaints = Complaints::new(1);
+        let complaints = Complaints::default();
         for reason in [Reason::Ok, Reason::ClientCancel, Reason::ClientSlow] {
-            assert_eq!(complaints.due(0, reason, Time::default()), None);
+            assert_eq!(complaints.due(reason, Time::default()), None);
         }
     }
 }

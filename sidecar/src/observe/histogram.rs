@@ -32,6 +32,14 @@ impl Histogram {
         self.sum_nanos.fetch_add(duration.as_nanos() as u64, Relaxed);
     }
 
+    /// Adds what another one has recorded, which records no more.
+    pub(crate) fn take_over(&self, other: &Self) {
+        for (mine, theirs) in self.buckets.iter().zip(&other.buckets) {
+            mine.fetch_add(theirs.load(Relaxed), Relaxed);
+        }
+        self.sum_nanos.fetch_add(other.sum_nanos.load(Relaxed), Relaxed);
+    }
+
     pub(crate) fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {
             counts: std::array::from_fn(|bucket| self.buckets[bucket].load(Relaxed)),

@@ -5,12 +5,22 @@
 //! few at any instant. So each worker writes a page of its own, between two marks of a version, and
 //! the reader takes a page again when the version moved under it (a seqlock with one writer). The
 //! sums of consistent pages are consistent; no request waits for a scrape, nor for another worker.
+//!
+//! What ended is counted on the [`Row`] of its route, which has a part for each worker's page. Rows
+//! outlive the routes that a reload removes; see [`rows`].
+
+mod rows;
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::*, fence},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering::*, fence},
+    },
     time::Duration,
 };
 
+pub(crate) use self::rows::Row;
+use self::rows::Rows;
 use super::histogram::{Histogram, HistogramSnapshot};
 use crate::reason::Reason;
 
@@ -18,14 +28,15 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pages: Box<[Page]>,
+    rows: Rows,
 }
 
 /// The counters of one worker.
 #[derive(Debug)]
 pub(crate) struct Page {
+    worker: usize,
     version: AtomicU64,
     listeners: Box<[ListenerCells]>,
-    routes: Box<[RouteCells]>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +45,9 @@ struct ListenerCells {
     in_flight: AtomicI64,
 }
 
+/// A worker's part of a row, in cache lines that no other worker writes.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 struct RouteCells {
     ended: [AtomicU64; Reason::ALL.len()],
     shadowed: [AtomicU64; Reason::ALL.len()],
@@ -62,21 +75,22 @@ pub(crate) struct RouteTotals {
 }
 
 /// All pages added up at one instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) listeners: Vec<ListenerTotals>,
-    pub(crate) routes: Vec<RouteTotals>,
+    /// With the row that each is of.
+    pub(crate) routes: Vec<(Arc<Row>, RouteTotals)>,
 }
 
 impl Ledger {
-    /// Pages for `workers`, with room for so many listeners and routes.
-    pub(crate) fn new(workers: usize, listeners: usize, routes: usize) -> Self {
-        let page = |_| Page {
+    /// Pages for `workers`, with room for so many listeners; rows come with the routes.
+    pub(crate) fn new(workers: usize, listeners: usize) -> Self {
+        let page = |worker| Page {
+            worker,
             version: AtomicU64::new(0),
             listeners: (0..listeners).map(|_| ListenerCells::default()).collect(),
-            routes: (0..routes).map(|_| RouteCells::default()).collect(),
         };
-        Self { pages: (0..workers).map(page).collect() }
+        Self { pages: (0..workers).map(page).collect(), rows: Rows::default() }
     }
 
     /// The page of a worker; only that worker writes it.
@@ -84,11 +98,27 @@ impl Ledger {
         &self.pages[worker]
     }
 
+    /// The row of a route by its name, or, without one, of a listener's requests that never had a
+    /// route. The same names have the same row for as long as it is kept.
+    pub(crate) fn row(&self, listener: &str, route: Option<&str>) -> Arc<Row> {
+        self.rows.get(listener, route, self.pages.len())
+    }
+
+    /// Lets rows go that no route and no request has; see [`rows`] for what becomes of their counts.
+    pub(crate) fn let_go(&self) {
+        self.rows.let_go();
+    }
+
     /// Everything at one instant of each worker.
     pub(crate) fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+        let rows = self.rows.locked();
+        let mut totals = Totals {
+            listeners: Vec::new(),
+            routes: rows.iter().map(|row| (Arc::clone(row), RouteTotals::default())).collect(),
+        };
         for page in &self.pages {
-            totals.add(page.read());
+            let (listeners, routes) = page.read(&rows);
+            totals.add(listeners, routes);
         }
         totals
     }
@@ -118,14 +148,14 @@ impl Page {
     pub(crate) fn end(
         &self,
         listener: usize,
-        route: usize,
+        row: &Row,
         reason: Reason,
         status: Option<u16>,
         took: Option<Duration>,
     ) {
         self.write(|| {
             self.listeners[listener].in_flight.fetch_sub(1, Relaxed);
-            let cells = &self.routes[route];
+            let cells = row.cells(self.worker);
             cells.ended[reason.index()].fetch_add(1, Relaxed);
             if let Some(took) = took {
                 cells.durations.record(took);
@@ -137,8 +167,8 @@ impl Page {
     }
 
     /// A policy in shadow mode would have refused a request.
-    pub(crate) fn shadow(&self, route: usize, reason: Reason) {
-        self.routes[route].shadowed[reason.index()].fetch_add(1, Relaxed);
+    pub(crate) fn shadow(&self, row: &Row, reason: Reason) {
+        row.cells(self.worker).shadowed[reason.index()].fetch_add(1, Relaxed);
     }
 
     fn write(&self, change: impl FnOnce()) {
@@ -149,16 +179,14 @@ impl Page {
         self.version.store(version.wrapping_add(2), Release);
     }
 
-    fn read(&self) -> Totals {
+    fn read(&self, rows: &[Arc<Row>]) -> (Vec<ListenerTotals>, Vec<RouteTotals>) {
         loop {
             let before = self.version.load(Acquire);
-            let totals = Totals {
-                listeners: self.listeners.iter().map(ListenerCells::read).collect(),
-                routes: self.routes.iter().map(RouteCells::read).collect(),
-            };
+            let listeners = self.listeners.iter().map(ListenerCells::read).collect();
+            let routes = rows.iter().map(|row| row.cells(self.worker).read()).collect();
             fence(Acquire);
             if before.is_multiple_of(2) && before == self.version.load(Relaxed) {
-                return totals;
+                return (listeners, routes);
             }
             std::thread::yield_now();
         }
@@ -187,59 +215,72 @@ impl RouteCells {
 }
 
 impl Totals {
-    fn add(&mut self, page: Self) {
-        if self.listeners.is_empty() {
-            *self = page;
-            return;
-        }
-        for (mine, theirs) in self.listeners.iter_mut().zip(page.listeners) {
+    fn add(&mut self, listeners: Vec<ListenerTotals>, routes: Vec<RouteTotals>) {
+        self.listeners.resize_with(listeners.len(), ListenerTotals::default);
+        for (mine, theirs) in self.listeners.iter_mut().zip(listeners) {
             mine.received += theirs.received;
             mine.in_flight += theirs.in_flight;
         }
-        for (mine, theirs) in self.routes.iter_mut().zip(page.routes) {
-            for (mine, theirs) in mine.ended.iter_mut().zip(theirs.ended) {
-                *mine += theirs;
-            }
-            for (mine, theirs) in mine.shadowed.iter_mut().zip(theirs.shadowed) {
-                *mine += theirs;
-            }
-            for (mine, theirs) in mine.statuses.iter_mut().zip(theirs.statuses) {
-                *mine += theirs;
-            }
-            mine.durations.add(&theirs.durations);
+        for ((_, mine), theirs) in self.routes.iter_mut().zip(routes) {
+            mine.add(&theirs);
+        }
+    }
+}
+
+impl RouteTotals {
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.ended.iter_mut().zip(&other.ended) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.shadowed.iter_mut().zip(&other.shadowed) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.statuses.iter_mut().zip(&other.statuses) {
+            *mine += theirs;
+        }
+        self.durations.add(&other.durations);
+    }
+}
+
+impl Default for RouteTotals {
+    fn default() -> Self {
+        let none = || vec![0; Reason::ALL.len()];
+        Self {
+            ended: none(),
+            shadowed: none(),
+            statuses: [0; 5],
+            durations: HistogramSnapshot::default(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{Arc, atomic::AtomicBool},
-        thread,
-    };
+    use std::{sync::atomic::AtomicBool, thread};
 
     use super::*;
 
     fn balance(totals: &Totals) -> (u64, u64) {
         let received = totals.listeners.iter().map(|listener| listener.received).sum();
         let in_flight: i64 = totals.listeners.iter().map(|listener| listener.in_flight).sum();
-        let ended: u64 = totals.routes.iter().flat_map(|route| &route.ended).sum();
+        let ended: u64 = totals.routes.iter().flat_map(|(_, route)| &route.ended).sum();
         (received, ended + in_flight as u64)
     }
 
     #[test]
     fn every_scrape_balances_while_workers_write() {
-        let ledger = Arc::new(Ledger::new(2, 1, 1));
+        let ledger = Arc::new(Ledger::new(2, 1));
         let stop = Arc::new(AtomicBool::new(false));
+        let row = ledger.row("ingress", Some("everything"));
         let workers: Vec<_> = (0..2)
             .map(|worker| {
-                let (ledger, stop) = (ledger.clone(), stop.clone());
+                let (ledger, stop, row) = (ledger.clone(), stop.clone(), row.clone());
                 thread::spawn(move || {
                     let page = ledger.page(worker);
                     let mut requests = 0_u64;
                     while requests < 20_000 || !stop.load(Relaxed) {
                         page.begin(0);
-                        page.end(0, 0, Reason::Ok, Some(200), Some(Duration::from_millis(1)));
+                        page.end(0, &row, Reason::Ok, Some(200), Some(Duration::from_millis(1)));
                         requests += 1;
                         if requests.is_multiple_of(64) {
                             thread::yield_now();
@@ -257,7 +298,7 @@ mod tests {
         let written: u64 = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
         let totals = ledger.totals();
         assert_eq!(balance(&totals), (written, written));
-        assert_eq!(totals.routes[0].ended[Reason::Ok.index()], written);
-        assert_eq!(totals.routes[0].statuses[1], written);
+        assert_eq!(totals.routes[0].1.ended[Reason::Ok.index()], written);
+        assert_eq!(totals.routes[0].1.statuses[1], written);
     }
 }

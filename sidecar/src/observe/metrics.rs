@@ -12,6 +12,7 @@ mod family;
 mod health;
 mod policies;
 mod process;
+mod reload;
 mod requests;
 mod upstreams;
 
@@ -34,6 +35,7 @@ impl Metrics {
         registry.register_collector(Box::new(breaker::Breakers(Arc::clone(shared))));
         registry.register_collector(Box::new(connections::Connections(Arc::clone(shared))));
         registry.register_collector(Box::new(upstreams::Upstreams(Arc::clone(shared))));
+        registry.register_collector(Box::new(reload::Reload(Arc::clone(shared))));
         let (shared, readiness) = (Arc::clone(shared), Arc::clone(readiness));
         registry.register_collector(Box::new(health::Health { shared, readiness }));
         registry.register_collector(Box::new(process::Process));

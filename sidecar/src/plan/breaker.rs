@@ -2,38 +2,52 @@
 //!
 //! Which endpoints there are changes with DNS, and every request asks for its breaker. So the known
 //! ones are a map that never changes, and a new endpoint replaces it whole: a request takes no lock
-//! that another one could hold.
+//! that another one could hold. They outlive a reload, so how they are set is told to them.
 
 use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use weir_config::{BreakerScope, Mode};
-use weir_policy::Breaker;
+use weir_policy::{Breaker, Time};
 
-use crate::upstream::{Endpoint, Upstream};
+use super::carried::Carried;
+use crate::{
+    clock,
+    upstream::{Endpoint, Upstream},
+};
 
-/// The breakers of a route, and how they are set.
+/// The breakers of a route, and how this plan has them.
 #[derive(Debug)]
 pub(crate) struct RouteBreaker {
     pub(crate) settings: weir_config::Breaker,
+    breakers: Arc<Breakers>,
+}
+
+/// The breakers themselves, whatever the plan.
+#[derive(Debug)]
+pub(crate) struct Breakers {
     route: Arc<Breaker>,
     /// By [`Endpoint::id`], with the endpoint's name.
     endpoints: ArcSwap<HashMap<u64, (String, Arc<Breaker>)>>,
+    /// How they are set now.
+    settings: ArcSwap<weir_config::Breaker>,
 }
 
 impl RouteBreaker {
-    pub(super) fn new(settings: &weir_config::Breaker) -> Self {
-        Self {
-            settings: settings.clone(),
+    pub(super) fn new(settings: &weir_config::Breaker, carried: &mut Carried) -> Self {
+        let make = || Breakers {
             route: Arc::new(Breaker::new(settings)),
             endpoints: ArcSwap::default(),
-        }
+            settings: ArcSwap::from_pointee(settings.clone()),
+        };
+        let breakers = carried.breakers.take(&settings.name, |_| true, make);
+        Self { settings: settings.clone(), breakers }
     }
 
     /// The breaker that decides before an endpoint is known, where there is one.
     pub(crate) fn of_route(&self) -> Option<&Arc<Breaker>> {
         (self.settings.mode != Mode::Disabled && self.settings.per == BreakerScope::Route)
-            .then_some(&self.route)
+            .then_some(&self.breakers.route)
     }
 
     /// The breaker of an endpoint, where each has its own.
@@ -45,23 +59,38 @@ impl RouteBreaker {
         if self.settings.mode == Mode::Disabled || self.settings.per == BreakerScope::Route {
             return None;
         }
-        let known = self.known(endpoint);
-        Some(known.unwrap_or_else(|| self.introduce(upstream, endpoint)))
+        let known = self.breakers.known(endpoint);
+        Some(known.unwrap_or_else(|| self.breakers.introduce(upstream, endpoint)))
     }
 
     /// Every breaker with the endpoint it belongs to, for metrics.
     pub(crate) fn all(&self) -> Vec<(Option<String>, Arc<Breaker>)> {
         match (self.settings.mode, self.settings.per) {
             (Mode::Disabled, _) => Vec::new(),
-            (_, BreakerScope::Route) => vec![(None, Arc::clone(&self.route))],
+            (_, BreakerScope::Route) => vec![(None, Arc::clone(&self.breakers.route))],
             (_, BreakerScope::Endpoint) => {
                 let named =
                     |(name, breaker): &(_, _)| (Some(String::clone(name)), Arc::clone(breaker));
-                self.endpoints.load().values().map(named).collect()
+                self.breakers.endpoints.load().values().map(named).collect()
             }
         }
     }
 
+    /// Sets the breakers as this plan has them.
+    pub(super) fn set(&self, now: Time) {
+        if **self.breakers.settings.load() == self.settings {
+            return;
+        }
+        // First, so that an endpoint that is just being introduced is not left with what was before.
+        self.breakers.settings.store(Arc::new(self.settings.clone()));
+        self.breakers.route.reconfigure(&self.settings, now);
+        for (_, breaker) in self.breakers.endpoints.load().values() {
+            breaker.reconfigure(&self.settings, now);
+        }
+    }
+}
+
+impl Breakers {
     fn known(&self, endpoint: &Endpoint) -> Option<Arc<Breaker>> {
         self.endpoints.load().get(&endpoint.id).map(|(_, breaker)| Arc::clone(breaker))
     }
@@ -69,7 +98,8 @@ impl RouteBreaker {
     /// A breaker for an endpoint that has none. Addresses come and go with DNS; those that have gone
     /// are forgotten when a new one comes.
     fn introduce(&self, upstream: &Upstream, endpoint: &Endpoint) -> Arc<Breaker> {
-        let new = Arc::new(Breaker::new(&self.settings));
+        let settings = self.settings.load_full();
+        let new = Arc::new(Breaker::new(&settings));
         self.endpoints.rcu(|known| {
             let mut known = HashMap::clone(known);
             let named = || (endpoint.name.clone(), Arc::clone(&new));
@@ -79,6 +109,11 @@ impl RouteBreaker {
             known.retain(|id, _| current.iter().any(|endpoint| endpoint.id == *id));
             known
         });
+        // A reload that came in between has not seen it.
+        let settings_now = self.settings.load();
+        if !Arc::ptr_eq(&settings, &settings_now) {
+            new.reconfigure(&settings_now, clock::now());
+        }
         // Another request may have been first, or the endpoint may have gone in this moment.
         self.known(endpoint).unwrap_or(new)
     }
@@ -101,8 +136,9 @@ upstreams:
 
     fn of_yaml() -> (RouteBreaker, Upstream) {
         let config = weir_config::load(YAML, "weir.yaml", &|_| None).unwrap();
-        let breaker = RouteBreaker::new(&config.listeners[0].routes[0].breaker);
-        (breaker, Upstream::new(0, &config.upstreams[0]).unwrap())
+        let settings = &config.listeners[0].routes[0].breaker;
+        let breaker = RouteBreaker::new(settings, &mut Carried::default());
+        (breaker, Upstream::new(&config.upstreams[0]).unwrap())
     }
 
     fn resolve(upstream: &Upstream, hosts: &[u8]) -> Vec<Arc<Endpoint>> {

@@ -29,7 +29,10 @@ use super::{
     stream::{ClientStream, Socket},
     worker::Worker,
 };
-use crate::{plan::Listener, shared::Shared};
+use crate::{
+    plan::{Doors, Listener},
+    shared::Shared,
+};
 
 /// Owner and group may connect to a Unix socket of ours.
 const SOCKET_MODE: u32 = 0o660;
@@ -128,7 +131,7 @@ pub(crate) fn run(
     index: usize,
     shared: Arc<Shared>,
     sockets: Vec<Bound>,
-    started: oneshot::Sender<io::Result<()>>,
+    started: oneshot::Sender<io::Result<Arc<Worker>>>,
 ) {
     let prepared =
         runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
@@ -141,7 +144,7 @@ pub(crate) fn run(
     // Nobody hears it when the start has been given up for another worker; then the process ends.
     match prepared {
         Ok((runtime, worker, sockets)) => {
-            started.send(Ok(())).unwrap_or_default();
+            started.send(Ok(Arc::clone(&worker))).unwrap_or_default();
             runtime.block_on(work(worker, sockets));
         }
         Err(error) => started.send(Err(error)).unwrap_or_default(),
@@ -150,8 +153,8 @@ pub(crate) fn run(
 
 async fn work(worker: Arc<Worker>, sockets: Vec<AsyncBound>) {
     let mut loops = tokio::task::JoinSet::new();
-    for (listener, socket) in worker.plan().listeners.iter().zip(sockets) {
-        loops.spawn(accept(Arc::clone(&worker), Arc::clone(listener), socket));
+    for (listener, socket) in sockets.into_iter().enumerate() {
+        loops.spawn(accept(Arc::clone(&worker), listener, socket));
     }
     while loops.join_next().await.is_some() {}
     worker.shared.ended.cancelled().await;
@@ -182,7 +185,8 @@ impl AsyncBound {
     }
 }
 
-async fn accept(worker: Arc<Worker>, listener: Arc<Listener>, socket: AsyncBound) {
+/// Accepts for the listener at this place.
+async fn accept(worker: Arc<Worker>, listener: usize, socket: AsyncBound) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -191,15 +195,10 @@ async fn accept(worker: Arc<Worker>, listener: Arc<Listener>, socket: AsyncBound
         };
         match accepted {
             Ok((socket, peer)) => {
-                let Some(open) = Open::take(&listener) else {
-                    listener.connections_refused.fetch_add(1, Relaxed);
+                let Some(open) = Open::take(&worker.view().plan.listeners[listener]) else {
                     continue;
                 };
-                let connection = Connection {
-                    worker: Arc::clone(&worker),
-                    listener: Arc::clone(&listener),
-                    peer,
-                };
+                let connection = Connection { worker: Arc::clone(&worker), listener, peer };
                 tokio::spawn(async move {
                     connection.serve(ClientStream::new(socket)).await;
                     drop(open);
@@ -207,7 +206,9 @@ async fn accept(worker: Arc<Worker>, listener: Arc<Listener>, socket: AsyncBound
             }
             Err(error) if is_clients_own(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, listener = listener.name, "cannot accept; trying again");
+                let plan = &worker.view().plan;
+                let listener = &plan.listeners[listener].name;
+                tracing::warn!(%error, listener, "cannot accept; trying again");
                 time::sleep(NO_ROOM).await;
             }
         }
@@ -226,20 +227,23 @@ fn is_clients_own(error: &io::Error) -> bool {
 }
 
 /// A connection's place under `limits.connections`.
-struct Open(Arc<Listener>);
+struct Open(Arc<Doors>);
 
 impl Open {
-    fn take(listener: &Arc<Listener>) -> Option<Self> {
-        let limit = listener.limits.connections.get();
-        let taken = listener
-            .connections
-            .fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
-        taken.is_ok().then(|| Self(Arc::clone(listener)))
+    /// `None`, which is counted, when all places are taken.
+    fn take(listener: &Listener) -> Option<Self> {
+        let (doors, limit) = (&listener.doors, listener.limits.connections.get());
+        let taken =
+            doors.open.fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1));
+        if taken.is_err() {
+            doors.refused.fetch_add(1, Relaxed);
+        }
+        taken.is_ok().then(|| Self(Arc::clone(doors)))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
+        self.0.open.fetch_sub(1, Relaxed);
     }
 }

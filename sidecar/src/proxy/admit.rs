@@ -15,7 +15,7 @@ use weir_policy::{Breaker, Entered, Place};
 
 use super::{
     client,
-    exchange::{Charged, Exchange, hand_on},
+    exchange::{Charged, Exchange},
     keys,
     refuse::Refusal,
     stop::Stop,
@@ -40,7 +40,7 @@ pub(super) fn rate(
                 }
             }
             Err(_) if rate.settings.mode == Mode::Shadow => {
-                exchange.worker.page().shadow(route.index, Reason::RateLimited);
+                exchange.worker.page().shadow(&route.row, Reason::RateLimited);
             }
             Err(exceeded) => return Err(refusals::rate_limited(exchange, rate, exceeded)),
         }
@@ -67,7 +67,7 @@ pub(super) fn ask(
         Ok(ticket) => exchange.holds_ticket(Arc::clone(breaker), ticket),
         // In shadow the outcome is not heard: an open breaker would learn from what it let pass.
         Err(_) if route.breaker.settings.mode == Mode::Shadow => {
-            exchange.worker.page().shadow(route.index, Reason::BreakerOpen);
+            exchange.worker.page().shadow(&route.row, Reason::BreakerOpen);
         }
         Err(open) => return Err(refusals::breaker_open(route, open, endpoint)),
     }
@@ -103,7 +103,7 @@ pub(super) async fn permit(
             let held =
                 concurrency.in_flight.limit().saturating_add(concurrency.settings.queue.length);
             if concurrency.in_flight.in_flight() > held {
-                exchange.worker.page().shadow(route.index, Reason::Overloaded);
+                exchange.worker.page().shadow(&route.row, Reason::Overloaded);
             }
         }
         Mode::Enforce => wait(exchange, route, session).await?,
@@ -155,7 +155,7 @@ impl Drop for Waiting<'_> {
         let Some(place) = self.place.take() else { return };
         // The permit may have been handed over in this very moment; then it goes to the next.
         if !self.route.concurrency.in_flight.leave(place) {
-            hand_on(self.route);
+            self.route.hand_on(clock::now());
         }
     }
 }

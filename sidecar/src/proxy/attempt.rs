@@ -43,7 +43,7 @@ pub(super) async fn forward(
     let repeatable = !has_body && is_safe(&session.req_header().method);
     let endpoint = pick(exchange, route)?;
     exchange.at_endpoint(Arc::clone(&endpoint));
-    let connections = Arc::clone(&exchange.worker.connections[route.upstream.index]);
+    let connections = Arc::clone(&exchange.view.connections[route.upstream_index]);
     // A stream that an h2 upstream resets says nothing of the connection: it is an answer of its kind.
     let is_h1 = route.upstream.protocol == Protocol::H1;
     let mut stale = 0;

@@ -7,8 +7,11 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
+use weir_policy::Time;
 
-use super::{head::Fault, refuse::Refusal, stream::ClientStream, worker::Worker};
+use super::{
+    exchange::Exchange, head::Fault, refuse::Refusal, stream::ClientStream, worker::Worker,
+};
 use crate::{clock, plan::Listener, reason::Reason};
 
 mod h1;
@@ -20,10 +23,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FIRST_READ: usize = 4096;
 
 /// A client and the listener it came to.
+///
+/// It holds no plan: each of its requests is walked by the plan that it finds, however long the
+/// connection lives.
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) worker: Arc<Worker>,
-    pub(super) listener: Arc<Listener>,
+    /// Its place, the same in every plan.
+    pub(super) listener: usize,
     /// `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
 }
@@ -32,7 +39,7 @@ impl Connection {
     /// Serves the connection until it ends.
     pub(super) async fn serve(self, mut client: ClientStream) {
         let started = clock::now();
-        let until = started + self.listener.timeout.request_header;
+        let until = started + self.listener().timeout.request_header;
         // A connection that has said nothing yet holds nobody up at the end.
         tokio::select! {
             biased;
@@ -50,6 +57,18 @@ impl Connection {
             None if !first.is_empty() => Box::pin(self.too_late(client, started)).await,
             Some(None) | None => {}
         }
+    }
+}
+
+impl Connection {
+    /// The listener as it is set at this moment.
+    fn listener(&self) -> Arc<Listener> {
+        Arc::clone(&self.worker.view().plan.listeners[self.listener])
+    }
+
+    /// A request has begun.
+    fn begin(&self, started: Time) -> Exchange {
+        Exchange::begin(&self.worker, self.listener, self.peer, started)
     }
 }
 

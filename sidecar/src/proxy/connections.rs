@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use pingora::{
     connectors::{ConnectorOptions, TransportConnector, http::v2::Connector},
     protocols::{Stream, http::v1::client::HttpSession as H1Session},
 };
-use tokio::{io::AsyncReadExt, task::unconstrained, time};
+use tokio::{io::AsyncReadExt, runtime::Handle, task::unconstrained, time};
 use weir_config::Protocol;
 use weir_policy::Time;
 
@@ -54,14 +54,43 @@ struct Idle {
     since: Time,
 }
 
-impl Connections {
-    /// To the upstreams of a worker, by [`Upstream::index`].
-    pub(super) fn of(upstreams: &[Arc<Upstream>]) -> Vec<Arc<Self>> {
-        // Each connector holds the system's authorities; those without authorities of their own share.
-        let plain = Arc::new(TransportConnector::new(Some(options(None))));
-        upstreams.iter().map(|upstream| Arc::new(Self::new(upstream, &plain))).collect()
+/// What a worker connects with.
+pub(super) struct Outward {
+    runtime: Handle,
+    /// Each connector holds the system's authorities; the upstreams without authorities of their own
+    /// share one.
+    plain: Arc<TransportConnector>,
+}
+
+impl Outward {
+    /// For the worker of this runtime.
+    pub(super) fn new(runtime: Handle) -> Self {
+        Self { runtime, plain: Arc::new(TransportConnector::new(Some(options(None)))) }
     }
 
+    /// Connections to each of `upstreams`, in their order: those in `known` to the same upstream, or new
+    /// ones, which the worker's runtime looks after.
+    pub(super) fn to(
+        &self,
+        upstreams: &[Arc<Upstream>],
+        known: &[Arc<Connections>],
+    ) -> Vec<Arc<Connections>> {
+        let known_to = |upstream: &Arc<Upstream>| {
+            known.iter().find(|known| Arc::ptr_eq(&known.upstream, upstream)).cloned()
+        };
+        let new_to = |upstream: &Arc<Upstream>| {
+            let connections = Arc::new(Connections::new(upstream, &self.plain));
+            self.runtime.spawn(Connections::sweep(Arc::downgrade(&connections)));
+            connections
+        };
+        upstreams
+            .iter()
+            .map(|upstream| known_to(upstream).unwrap_or_else(|| new_to(upstream)))
+            .collect()
+    }
+}
+
+impl Connections {
     fn new(upstream: &Arc<Upstream>, plain: &Arc<TransportConnector>) -> Self {
         let ca = upstream.tls.as_ref().and_then(|tls| tls.ca.as_deref());
         let transport = match upstream.protocol {
@@ -140,15 +169,16 @@ impl Connections {
     }
 
     /// Closes what has been idle for too long or has ended, and forgets endpoints that nobody asks
-    /// for, for ever.
-    pub(super) async fn sweep(self: Arc<Self>) {
+    /// for, for as long as somebody has the connections.
+    async fn sweep(connections: Weak<Self>) {
         let mut ticks = time::interval(SWEEP);
         loop {
             ticks.tick().await;
+            let Some(connections) = connections.upgrade() else { return };
             let now = clock::now();
-            match &self.transport {
+            match &connections.transport {
                 Transport::H1 { idle, .. } => lock(idle).retain(|_, kept| {
-                    kept.retain_mut(|idle| self.is_usable(idle, now));
+                    kept.retain_mut(|idle| connections.is_usable(idle, now));
                     !kept.is_empty()
                 }),
                 Transport::H2 { looking, .. } => {

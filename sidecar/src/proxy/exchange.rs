@@ -12,11 +12,12 @@ use std::{
 
 use weir_policy::{Breaker, Debit, Outcome, Ticket, Time};
 
-use super::worker::Worker;
+use super::worker::{View, Worker};
 use crate::{
     clock,
     observe::{
         explain::{Explanation, Id},
+        ledger::Row,
         words::NONE,
     },
     plan::{Listener, Route},
@@ -28,6 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) worker: Arc<Worker>,
+    /// The plan that it is walked by, from its first byte to its last.
+    pub(super) view: Arc<View>,
     pub(super) listener: Arc<Listener>,
     /// Who connected; `None` on a Unix socket.
     pub(super) peer: Option<IpAddr>,
@@ -90,19 +93,20 @@ pub(super) enum Verdict {
 }
 
 impl Exchange {
-    /// Counts a request that has begun.
+    /// Counts a request that has begun, on the listener at this place.
     pub(super) fn begin(
         worker: &Arc<Worker>,
-        listener: &Arc<Listener>,
+        listener: usize,
         peer: Option<IpAddr>,
         started: Time,
     ) -> Self {
-        worker.page().begin(listener.index);
+        worker.page().begin(listener);
+        let view = worker.view();
+        let listener = Arc::clone(&view.plan.listeners[listener]);
         Self {
             worker: Arc::clone(worker),
-            listener: Arc::clone(listener),
+            trusted: view.plan.trusts(peer),
             peer,
-            trusted: worker.plan().trusts(peer),
             started,
             parsed: false,
             route: None,
@@ -121,6 +125,8 @@ impl Exchange {
             status: None,
             reason: None,
             explained: None,
+            view,
+            listener,
         }
     }
 
@@ -207,8 +213,8 @@ impl Exchange {
 
     /// Logs how it ended, where that is not known already from others that ended so.
     #[cold]
-    fn complain(&self, row: usize, reason: Reason) {
-        let due = self.worker.shared.complaints.due(row, reason, clock::now());
+    fn complain(&self, row: &Row, reason: Reason) {
+        let due = row.complaints.due(reason, clock::now());
         let Some(suppressed) = due else { return };
         tracing::warn!(
             listener = self.listener.name,
@@ -228,7 +234,7 @@ impl Exchange {
             return;
         }
         if let Some(route) = &self.route {
-            hand_on(route);
+            route.hand_on(clock::now());
         }
     }
 
@@ -248,15 +254,6 @@ impl Exchange {
     }
 }
 
-/// Hands a permit of the route to the longest waiter that is still there.
-pub(super) fn hand_on(route: &Route) {
-    while let Some(waker) = route.concurrency.in_flight.release(clock::now()) {
-        if waker.send(()).is_ok() {
-            return;
-        }
-    }
-}
-
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.upstream_done(Verdict::Nothing);
@@ -264,12 +261,12 @@ impl Drop for Exchange {
             route.streams.fetch_sub(1, Relaxed);
         }
         let unsaid = if std::thread::panicking() { Reason::Internal } else { Reason::ClientCancel };
-        let route = self.route.as_ref().map_or(self.listener.unrouted, |route| route.index);
+        let row = self.route.as_ref().map_or(&self.listener.unrouted, |route| &route.row);
         let took = (!self.streamed).then(|| clock::now().since(self.started));
         let reason = self.reason.unwrap_or(unsaid);
-        self.worker.page().end(self.listener.index, route, reason, self.status, took);
+        self.worker.page().end(self.listener.index, row, reason, self.status, took);
         if reason != Reason::Ok {
-            self.complain(route, reason);
+            self.complain(row, reason);
         }
     }
 }

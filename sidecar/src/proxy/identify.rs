@@ -20,7 +20,7 @@ pub(super) fn identify(exchange: &mut Exchange, request: &RequestHeader) -> Resu
         ));
     }
     if exchange.trusted {
-        exchange.client = forwarded_for(exchange.worker.plan(), &request.headers).or(exchange.peer);
+        exchange.client = forwarded_for(&exchange.view.plan, &request.headers).or(exchange.peer);
     }
     let path = match request.uri.path() {
         "" | "*" => "/",

@@ -2,49 +2,67 @@
 
 use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tokio::time;
-use weir_config::Endpoint;
+use tokio::{select, time};
 
-use super::Upstream;
+use super::{Name, Upstream};
 
 /// How long a look-up may take before it counts as failed.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether an upstream has names that must be looked up.
-pub(crate) fn has_names(upstream: &Upstream) -> bool {
-    upstream.configured.iter().any(|endpoint| matches!(endpoint, Endpoint::Name { .. }))
+/// How often it is looked whether a first look-up is over.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Looks after the names of these upstreams, on the current runtime.
+pub(crate) fn start(upstreams: &[Arc<Upstream>]) {
+    for upstream in upstreams.iter().filter(|upstream| !upstream.names().is_empty()) {
+        tokio::spawn(keep_fresh(Arc::clone(upstream)));
+    }
 }
 
-/// Looks the names of an upstream up for ever; the last good answer of each stays until a better one.
-pub(crate) async fn keep_fresh(upstream: Arc<Upstream>) {
-    let mut known: Vec<(String, u16, Vec<SocketAddr>)> = upstream
-        .configured
-        .iter()
-        .filter_map(|endpoint| match endpoint {
-            Endpoint::Name { host, port } => Some((host.clone(), *port, Vec::new())),
-            _ => None,
-        })
-        .collect();
-    loop {
-        for (host, port, addresses) in &mut known {
-            match look_up(host, *port).await {
-                Ok(found) => *addresses = found,
-                Err(error) => {
-                    upstream.resolve_failures.fetch_add(1, Relaxed);
-                    tracing::warn!(
-                        upstream = upstream.name,
-                        host,
-                        error,
-                        kept = addresses.len(),
-                        "look-up failed"
-                    );
-                }
+/// Waits until each name of these upstreams has an address or has been looked up in vain.
+pub(crate) async fn first_looked_up(upstreams: &[Arc<Upstream>]) {
+    let is_missing = |upstream: &Arc<Upstream>| {
+        let is_unknown = |name: &Name| name.addresses.is_empty();
+        !upstream.looked_up.load(Relaxed) && upstream.names().iter().any(is_unknown)
+    };
+    while upstreams.iter().any(is_missing) {
+        time::sleep(LOOK).await;
+    }
+}
+
+/// Looks the names of an upstream up until no plan has it; the last good answer of each stays until a
+/// better one.
+async fn keep_fresh(upstream: Arc<Upstream>) {
+    let retired = upstream.retired.clone();
+    let looking = async {
+        loop {
+            look_up_all(&upstream).await;
+            upstream.looked_up.store(true, Relaxed);
+            time::sleep(upstream.dns_refresh).await;
+        }
+    };
+    select! {
+        () = retired.cancelled() => {}
+        () = looking => {}
+    }
+}
+
+async fn look_up_all(upstream: &Upstream) {
+    let names = upstream.names().clone();
+    for (place, name) in names.iter().enumerate() {
+        match look_up(&name.host, name.port).await {
+            Ok(found) => upstream.learn(place, found),
+            Err(error) => {
+                upstream.resolve_failures.fetch_add(1, Relaxed);
+                tracing::warn!(
+                    upstream = upstream.name,
+                    host = name.host,
+                    error,
+                    kept = name.addresses.len(),
+                    "look-up failed"
+                );
             }
         }
-        let all: Vec<_> =
-            known.iter().flat_map(|(_, _, addresses)| addresses.iter().copied()).collect();
-        upstream.set_resolved(&all);
-        time::sleep(upstream.dns_refresh).await;
     }
 }
 

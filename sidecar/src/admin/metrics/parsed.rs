@@ -23,8 +23,9 @@ use weir_policy::Outcome;
 use crate::{
     admin::fixture::{Fixture, WORKERS, ask},
     clock,
-    observe::{ledger::Ledger, metrics::Format},
+    observe::metrics::Format,
     reason::Reason,
+    shared::Shared,
 };
 
 /// Prints the families of what it reads, as JSON.
@@ -81,19 +82,20 @@ fn parse(format: &str, text: &str) -> Option<Vec<Family>> {
 pub(super) fn busy() -> Fixture {
     let fixture = Fixture::new();
     let shared = &fixture.admin.shared;
+    let plan = shared.plan();
     let took = Duration::from_millis(7);
     for (route, reason, status) in [
-        (0, Reason::Ok, Some(200)),
-        (0, Reason::RateLimited, Some(429)),
-        (1, Reason::ClientCancel, None),
-        (shared.plan.listeners[0].unrouted, Reason::NoRoute, Some(404)),
+        (&plan.routes[0].row, Reason::Ok, Some(200)),
+        (&plan.routes[0].row, Reason::RateLimited, Some(429)),
+        (&plan.routes[1].row, Reason::ClientCancel, None),
+        (&plan.listeners[0].unrouted, Reason::NoRoute, Some(404)),
     ] {
         shared.ledger.page(0).begin(0);
         shared.ledger.page(0).end(0, route, reason, status, Some(took));
     }
     shared.ledger.page(1).begin(0);
-    shared.ledger.page(1).shadow(0, Reason::Overloaded);
-    let route = &shared.plan.routes[0];
+    shared.ledger.page(1).shadow(&plan.routes[0].row, Reason::Overloaded);
+    let route = &plan.routes[0];
     let breaker =
         route.breaker.of_endpoint(&route.upstream, &route.upstream.endpoints()[0]).unwrap();
     let ticket = breaker.admit(clock::now(), 0).unwrap();
@@ -180,16 +182,18 @@ async fn promtool_finds_nothing_to_say() {
 }
 
 /// Writes requests of every class to a page until told to stop; returns how many.
-fn walk(ledger: &Ledger, worker: usize, stop: &AtomicBool) -> u64 {
+fn walk(shared: &Shared, worker: usize, stop: &AtomicBool) -> u64 {
     const ENDS: [Reason; 3] = [Reason::Ok, Reason::RateLimited, Reason::ClientCancel];
-    let page = ledger.page(worker);
+    let plan = shared.plan();
+    let rows = [&plan.routes[0].row, &plan.routes[1].row, &plan.listeners[0].unrouted];
+    let page = shared.ledger.page(worker);
     let mut requests = 0;
     while requests < 1_000 || !stop.load(Relaxed) {
         page.begin(0);
         thread::yield_now();
         page.end(
             0,
-            requests as usize % 3,
+            rows[requests as usize % 3],
             ENDS[requests as usize % 3],
             Some(200),
             Some(Duration::ZERO),
@@ -214,7 +218,7 @@ fn within_one_scrape_what_was_received_is_what_has_ended_and_what_is_in_flight()
     let workers: Vec<_> = (0..WORKERS)
         .map(|worker| {
             let (shared, stop) = (Arc::clone(&fixture.admin.shared), Arc::clone(&stop));
-            thread::spawn(move || walk(&shared.ledger, worker, &stop))
+            thread::spawn(move || walk(&shared, worker, &stop))
         })
         .collect();
     for _ in 0..200 {

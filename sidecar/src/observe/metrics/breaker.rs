@@ -26,7 +26,8 @@ struct Seen<'a> {
 impl Collector for Breakers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = clock::now();
-        let of_each = self.0.plan.routes.iter().flat_map(|route| {
+        let plan = self.0.plan();
+        let of_each = plan.routes.iter().flat_map(|route| {
             route.breaker.all().into_iter().map(|(endpoint, breaker)| Seen {
                 route: &route.name,
                 policy: &route.breaker.settings.name,

@@ -21,9 +21,10 @@ pub(super) struct Policies(pub(super) Arc<Shared>);
 
 impl Collector for Policies {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        rates(&mut encoder, &self.0.plan)?;
-        concurrency(&mut encoder, &self.0.plan)?;
-        streams(&mut encoder, &self.0.plan)
+        let plan = self.0.plan();
+        rates(&mut encoder, &plan)?;
+        concurrency(&mut encoder, &plan)?;
+        streams(&mut encoder, &plan)
     }
 }
 

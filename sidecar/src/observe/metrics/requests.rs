@@ -1,9 +1,11 @@
 //! Requests: the ledger, as one scrape sees it.
 //!
 //! All families here come from one reading of the ledger, so that
-//! `received = forwarded + rejected + cancelled + in flight` holds among the numbers of one answer.
+//! `received = forwarded + rejected + cancelled + in flight` holds among the numbers of one answer. They
+//! are labelled by the ledger's rows and not by the plan, which may be another by now: a route that a
+//! reload has removed keeps its counters.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -14,7 +16,7 @@ use prometheus_client::{
 use super::family::{Labels, counters, gauges};
 use crate::{
     observe::{
-        ledger::{RouteTotals, Totals},
+        ledger::{self, RouteTotals, Totals},
         words::NONE,
     },
     plan::Plan,
@@ -33,14 +35,17 @@ struct Row<'a> {
     listener: &'a str,
     route: &'a str,
     routed: bool,
+    /// Whether requests may come to it.
+    current: bool,
     totals: &'a RouteTotals,
 }
 
 impl Collector for Requests {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let totals = self.0.ledger.totals();
-        let rows = rows(&self.0.plan, &totals);
-        listeners(&mut encoder, &self.0.plan, &totals)?;
+        let plan = self.0.plan();
+        let rows = rows(&plan, &totals);
+        listeners(&mut encoder, &plan, &totals)?;
         ended(&mut encoder, &rows)?;
         answered(&mut encoder, &rows)?;
         shadowed(&mut encoder, &rows)?;
@@ -48,20 +53,16 @@ impl Collector for Requests {
     }
 }
 
-fn rows<'a>(plan: &'a Plan, totals: &'a Totals) -> Vec<Row<'a>> {
-    let routed = plan.routes.iter().map(|route| Row {
-        listener: &route.listener,
-        route: &route.name,
-        routed: true,
-        totals: &totals.routes[route.index],
-    });
-    let unrouted = plan.listeners.iter().map(|listener| Row {
-        listener: &listener.name,
-        route: NONE,
-        routed: false,
-        totals: &totals.routes[listener.unrouted],
-    });
-    routed.chain(unrouted).collect()
+fn rows<'a>(plan: &Plan, totals: &'a Totals) -> Vec<Row<'a>> {
+    let current: HashSet<&str> = plan.routes.iter().map(|route| route.name.as_str()).collect();
+    let of_row = |(row, totals): &'a (Arc<ledger::Row>, RouteTotals)| Row {
+        listener: &row.listener,
+        route: row.route.as_deref().unwrap_or(NONE),
+        routed: row.route.is_some(),
+        current: row.route.as_deref().is_none_or(|route| current.contains(route)),
+        totals,
+    };
+    totals.routes.iter().map(of_row).collect()
 }
 
 fn listeners(encoder: &mut DescriptorEncoder<'_>, plan: &Plan, totals: &Totals) -> fmt::Result {
@@ -123,7 +124,7 @@ fn shadowed(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Resul
                     reason,
                     Reason::RateLimited | Reason::BreakerOpen | Reason::Overloaded
                 );
-                policy && row.routed || row.totals.shadowed[reason.index()] > 0
+                policy && row.routed && row.current || row.totals.shadowed[reason.index()] > 0
             };
             Reason::ALL.iter().filter(counted).map(|reason| {
                 ((row.labels(), [("reason", reason.word())]), row.totals.shadowed[reason.index()])
@@ -162,18 +163,19 @@ impl Row<'_> {
     /// A zero is shown where the reason can come up, so that a rate starts with its first event; a
     /// count is shown wherever it stands, so that the sum is whole.
     fn shows(&self, reason: Reason) -> bool {
-        let can_come_up = match reason {
-            Reason::BadRequest
-            | Reason::RequestTimeout
-            | Reason::Internal
-            | Reason::ClientCancel
-            | Reason::ClientSlow => true,
-            Reason::MethodNotAllowed
-            | Reason::UriTooLong
-            | Reason::HeaderTooLarge
-            | Reason::NoRoute => !self.routed,
-            _ => self.routed,
-        };
+        let can_come_up = self.current
+            && match reason {
+                Reason::BadRequest
+                | Reason::RequestTimeout
+                | Reason::Internal
+                | Reason::ClientCancel
+                | Reason::ClientSlow => true,
+                Reason::MethodNotAllowed
+                | Reason::UriTooLong
+                | Reason::HeaderTooLarge
+                | Reason::NoRoute => !self.routed,
+                _ => self.routed,
+            };
         can_come_up || self.totals.ended[reason.index()] > 0
     }
 }

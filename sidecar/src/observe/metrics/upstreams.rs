@@ -9,6 +9,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::family::{counters, gauges};
 use crate::{
+    plan::Plan,
     shared::Shared,
     upstream::{Endpoint, Upstream},
 };
@@ -18,7 +19,8 @@ pub(super) struct Upstreams(pub(super) Arc<Shared>);
 
 impl Collector for Upstreams {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let in_flight = self.0.plan.upstreams.iter().flat_map(|upstream| {
+        let plan = self.0.plan();
+        let in_flight = plan.upstreams.iter().flat_map(|upstream| {
             let endpoints = upstream.endpoints();
             let sample = |endpoint: &Arc<Endpoint>| {
                 let labels =
@@ -37,26 +39,22 @@ impl Collector for Upstreams {
             &mut encoder,
             "weir_upstream_connections_opened",
             "Connections opened to an upstream.",
-            self.of_each(|upstream| upstream.connections_opened.load(Relaxed)),
+            of_each(&plan, |upstream| upstream.connections_opened.load(Relaxed)),
         )?;
         counters(
             &mut encoder,
             "weir_upstream_resolve_failures",
             "Failed look-ups of an upstream's names.",
-            self.of_each(|upstream| upstream.resolve_failures.load(Relaxed)),
+            of_each(&plan, |upstream| upstream.resolve_failures.load(Relaxed)),
         )
     }
 }
 
-impl Upstreams {
-    fn of_each(
-        &self,
-        value: fn(&Upstream) -> u64,
-    ) -> impl Iterator<Item = ([(&'static str, &str); 1], u64)> {
-        self.0
-            .plan
-            .upstreams
-            .iter()
-            .map(move |upstream| ([("upstream", upstream.name.as_str())], value(upstream)))
-    }
+fn of_each(
+    plan: &Plan,
+    value: fn(&Upstream) -> u64,
+) -> impl Iterator<Item = ([(&'static str, &str); 1], u64)> {
+    plan.upstreams
+        .iter()
+        .map(move |upstream| ([("upstream", upstream.name.as_str())], value(upstream)))
 }

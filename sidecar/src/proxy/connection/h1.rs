@@ -4,6 +4,8 @@
 //! else can see them and waits for an end that a head of bare LFs never has. The session is given a
 //! head that has been found good, with whatever came after it, and must agree where it ends.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use http::Method;
 use pingora::protocols::http::{ServerSession, v1::server::HttpSession};
@@ -24,21 +26,23 @@ use super::{
     },
     Connection, FIRST_READ, refusal,
 };
-use crate::{clock, reason::Reason};
+use crate::{clock, plan::Listener, reason::Reason};
 
 impl Connection {
     /// `read` is what has been read of the first request already, and is not empty.
     pub(super) async fn serve_h1(&self, client: ClientStream, mut read: BytesMut, mut until: Time) {
         let mut client = Box::new(client);
-        for request in 1..=self.listener.limits.requests_per_connection.get() {
-            let last = request == self.listener.limits.requests_per_connection.get();
+        for request in 1_u32.. {
+            let listener = self.listener();
+            let last = request >= listener.limits.requests_per_connection.get();
             let started = clock::now();
             if request > 1 {
-                until = started + self.listener.timeout.request_header;
+                until = started + listener.timeout.request_header;
             }
+            drop(listener);
             // On the heap for as long as it lasts, so that an idle connection is small.
             let request = Box::pin(self.request_h1(client, read, started, until, last));
-            let Some(next) = request.await else { return };
+            let Some(next) = request.await.filter(|_| !last) else { return };
             let Ok(stream) = next.stream.into_any().downcast() else { return };
             (client, read) = (stream, next.prefix);
             if read.is_empty() {
@@ -50,13 +54,14 @@ impl Connection {
 
     /// Waits for the first bytes of the next request; `None` when the connection ends instead.
     async fn wait_for_request(&self, client: &mut ClientStream) -> Option<BytesMut> {
+        let keepalive = self.listener().timeout.keepalive;
         tokio::select! {
             biased;
-            ready = timeout(self.listener.timeout.keepalive, client.readable()) => ready.ok()?.ok()?,
+            ready = timeout(keepalive, client.readable()) => ready.ok()?.ok()?,
             () = self.worker.closing.cancelled() => return None,
         }
         let mut read = BytesMut::with_capacity(FIRST_READ);
-        let more = timeout(self.listener.timeout.keepalive, client.read_buf(&mut read)).await;
+        let more = timeout(keepalive, client.read_buf(&mut read)).await;
         (more.ok()?.ok()? > 0).then_some(read)
     }
 
@@ -69,17 +74,20 @@ impl Connection {
         until: Time,
         last: bool,
     ) -> Option<Reusable> {
-        let mut exchange = Exchange::begin(&self.worker, &self.listener, self.peer, started);
-        let limits = &self.listener.limits;
+        let mut exchange = self.begin(started);
+        let listener = Arc::clone(&exchange.listener);
+        let limits = &listener.limits;
         let head = match clock::by(until, read_head(&mut client, &mut read, limits)).await {
             Some(head) => head?,
-            None => return self.refuse_h1(exchange, client, self.header_too_slow()).await,
+            None => return self.too_slow(exchange, client).await,
         };
         let length = match head.and_then(|length| judge(&mut client, &read, length, limits)) {
             Ok(length) => length,
-            Err(fault) => return self.refuse_h1(exchange, client, refusal(fault)).await,
+            Err(fault) => {
+                return refuse(exchange, session(client, &listener), refusal(fault)).await;
+            }
         };
-        let mut session = self.session(client);
+        let mut session = session(client, &listener);
         session.set_pipelined_prefix(read);
         session.set_pipelining_enabled(true);
         match clock::by(until, session.read_request()).await {
@@ -99,34 +107,26 @@ impl Connection {
         way::walk(exchange, session).await
     }
 
-    /// The deadlines are ours: one for the header here, the others in the pump.
-    fn session(&self, client: Box<ClientStream>) -> HttpSession {
-        let mut session = HttpSession::new(client);
-        session.set_read_timeout(None);
-        session.set_write_timeout(Some(self.listener.timeout.write));
-        session
-    }
-
     /// Answers a client that has begun a request and not gone on.
     pub(super) async fn too_late(&self, client: ClientStream, started: Time) {
-        let exchange = Exchange::begin(&self.worker, &self.listener, self.peer, started);
-        self.refuse_h1(exchange, Box::new(client), self.header_too_slow()).await;
+        self.too_slow(self.begin(started), Box::new(client)).await;
     }
 
-    async fn refuse_h1(
-        &self,
-        exchange: Exchange,
-        client: Box<ClientStream>,
-        refusal: Refusal,
-    ) -> Option<Reusable> {
-        refuse(exchange, self.session(client), refusal).await
-    }
-
-    fn header_too_slow(&self) -> Refusal {
-        let limit = self.listener.timeout.request_header;
+    async fn too_slow(&self, exchange: Exchange, client: Box<ClientStream>) -> Option<Reusable> {
+        let listener = Arc::clone(&exchange.listener);
+        let limit = listener.timeout.request_header;
         let detail = format!("the request header was not complete within {limit:?}");
-        Refusal::new(Reason::RequestTimeout, detail)
+        let refusal = Refusal::new(Reason::RequestTimeout, detail);
+        refuse(exchange, session(client, &listener), refusal).await
     }
+}
+
+/// The deadlines are ours: one for the header here, the others in the pump.
+fn session(client: Box<ClientStream>, listener: &Listener) -> HttpSession {
+    let mut session = HttpSession::new(client);
+    session.set_read_timeout(None);
+    session.set_write_timeout(Some(listener.timeout.write));
+    session
 }
 
 /// Says why and closes: what follows a head that cannot be trusted cannot be either.

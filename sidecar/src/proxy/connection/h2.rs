@@ -18,12 +18,12 @@ use pingora::protocols::{
     },
 };
 use tokio::time::{sleep, timeout};
+use weir_config::ListenerLimits;
 use weir_policy::Time;
 
 use super::{
     super::{
         backlog::Backlog,
-        exchange::Exchange,
         head::{self, Fault},
         refuse,
         stream::ClientStream,
@@ -47,15 +47,18 @@ impl Connection {
         let mut owed = Owed { backlog: client.backlog().clone(), sent: 0, at: clock::now() };
         let stream: Stream = Box::new(client.without_backlog());
         let digest = Arc::new(Digest::default());
-        let handshake = server::handshake(stream, Some(self.h2_options()));
-        let Ok(Ok(mut connection)) = timeout(self.listener.timeout.request_header, handshake).await
+        let listener = self.listener();
+        let handshake = server::handshake(stream, Some(h2_options(&listener.limits)));
+        let Ok(Ok(mut connection)) = timeout(listener.timeout.request_header, handshake).await
         else {
             return;
         };
         let open = Arc::new(AtomicU32::new(0));
         let (mut requests, mut malformed, mut leaving, mut closing) = (0, 0, false, false);
+        drop(listener);
         loop {
-            let patience = if closing { CLOSING } else { self.listener.timeout.keepalive };
+            let listener = self.listener();
+            let patience = if closing { CLOSING } else { listener.timeout.keepalive };
             let accepted = tokio::select! {
                 biased;
                 () = self.told_to_go(requests), if !leaving => {
@@ -70,7 +73,7 @@ impl Connection {
                 }
                 accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => accepted,
                 () = sleep(patience) => {
-                    if open.load(Relaxed) > 0 || owed.is_being_taken(self.listener.timeout.write) {
+                    if open.load(Relaxed) > 0 || owed.is_being_taken(listener.timeout.write) {
                         continue;
                     }
                     if leaving {
@@ -85,7 +88,7 @@ impl Connection {
             let is_malformed = match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
                     requests += 1;
-                    if requests == self.listener.limits.requests_per_connection.get() && !leaving {
+                    if requests >= listener.limits.requests_per_connection.get() && !leaving {
                         leaving = true;
                         connection.graceful_shutdown();
                     }
@@ -113,11 +116,11 @@ impl Connection {
 
     /// Starts a request; whether it is malformed.
     fn request_h2(&self, mut session: HttpSession, open: &Arc<AtomicU32>) -> bool {
-        let mut exchange = Exchange::begin(&self.worker, &self.listener, self.peer, clock::now());
+        let mut exchange = self.begin(clock::now());
         exchange.parsed = true;
-        session.set_write_timeout(Some(self.listener.timeout.write));
+        session.set_write_timeout(Some(exchange.listener.timeout.write));
         await_end_of_empty_body(&mut session);
-        let verdict = head::h2::check(session.req_header(), &self.listener.limits);
+        let verdict = head::h2::check(session.req_header(), &exchange.listener.limits);
         let open = Open::one_more(open);
         tokio::spawn(async move {
             let mut session = ServerSession::H2(session);
@@ -133,23 +136,22 @@ impl Connection {
         });
         matches!(verdict, Err(Fault::BadRequest(_)))
     }
+}
 
-    fn h2_options(&self) -> server::H2Options {
-        let limits = &self.listener.limits;
-        let streams = limits.streams_per_connection.get();
-        let mut options = server::default_h2_options();
-        options
-            .max_concurrent_streams(streams)
-            // Twice the limit, so that what is a little too large can be answered 431.
-            .max_header_list_size(
-                u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX).saturating_mul(2),
-            )
-            .initial_window_size(STREAM_WINDOW)
-            // Room for every stream's, so that uploads which wait hold up no other.
-            .initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW).min(WINDOW_MAX))
-            .max_send_buffer_size(STREAM_WINDOW as usize);
-        options
-    }
+fn h2_options(limits: &ListenerLimits) -> server::H2Options {
+    let streams = limits.streams_per_connection.get();
+    let mut options = server::default_h2_options();
+    options
+        .max_concurrent_streams(streams)
+        // Twice the limit, so that what is a little too large can be answered 431.
+        .max_header_list_size(
+            u32::try_from(limits.header_bytes.get()).unwrap_or(u32::MAX).saturating_mul(2),
+        )
+        .initial_window_size(STREAM_WINDOW)
+        // Room for every stream's, so that uploads which wait hold up no other.
+        .initial_connection_window_size(streams.saturating_mul(STREAM_WINDOW).min(WINDOW_MAX))
+        .max_send_buffer_size(STREAM_WINDOW as usize);
+    options
 }
 
 /// Pingora takes `content-length: 0` for the end of a request, whatever DATA follows. Only END_STREAM

@@ -1,0 +1,135 @@
+//! A route with its policies.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use http::HeaderValue;
+use weir_config::{Mode, RateLimit, RouteLimits, Timeout};
+use weir_policy::{InFlight, RateLimiter, Time};
+
+use super::{Waker, breaker::RouteBreaker, carried::Carried};
+use crate::{observe::ledger::Row, upstream::Upstream};
+
+/// A route, its upstream and its policies.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) name: String,
+    pub(crate) upstream: Arc<Upstream>,
+    /// The place of `upstream` in [`Plan::upstreams`](super::Plan::upstreams).
+    pub(crate) upstream_index: usize,
+    pub(crate) stream: bool,
+    pub(crate) rates: Vec<Rate>,
+    /// Rate limits that are disabled, which know what is owed when they are enabled again.
+    resting: Vec<Rate>,
+    pub(crate) breaker: RouteBreaker,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) timeout: Timeout,
+    pub(crate) limits: RouteLimits,
+    /// Where its requests are counted.
+    pub(crate) row: Arc<Row>,
+    /// Streams open now.
+    pub(crate) streams: Arc<AtomicU32>,
+}
+
+/// A rate limit and what its answers say of it.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    pub(crate) settings: RateLimit,
+    pub(crate) limiter: Arc<RateLimiter>,
+    /// `RateLimit-Policy`, which never changes.
+    pub(crate) policy_header: HeaderValue,
+}
+
+/// The concurrency limit of a route.
+#[derive(Debug)]
+pub(crate) struct Concurrency {
+    pub(crate) settings: weir_config::Concurrency,
+    pub(crate) in_flight: Arc<InFlight<Waker>>,
+}
+
+impl Route {
+    pub(super) fn new(
+        route: &weir_config::Route,
+        (upstream_index, upstream): (usize, Arc<Upstream>),
+        row: Arc<Row>,
+        carried: &mut Carried,
+    ) -> Self {
+        let all = route.rate_limits.iter().map(|rate| Rate::new(rate, carried));
+        let (resting, rates) = all.partition(|rate| rate.settings.mode == Mode::Disabled);
+        let settings = &route.concurrency;
+        let in_flight =
+            carried.concurrency.take(&settings.name, |_| true, || InFlight::new(settings));
+        Self {
+            name: route.name.clone(),
+            upstream,
+            upstream_index,
+            stream: route.stream,
+            rates,
+            resting,
+            breaker: RouteBreaker::new(&route.breaker, carried),
+            concurrency: Concurrency { settings: settings.clone(), in_flight },
+            timeout: route.timeout.clone(),
+            limits: route.limits.clone(),
+            row,
+            streams: carried.streams.take(&route.name, |_| true, AtomicU32::default),
+        }
+    }
+
+    /// Takes a place among the open streams; `false` when `limits.streams` are open.
+    pub(crate) fn open_stream(&self) -> bool {
+        let limit = self.limits.streams.get();
+        self.streams
+            .fetch_update(Relaxed, Relaxed, |open| (open < limit).then_some(open + 1))
+            .is_ok()
+    }
+
+    /// Sets the policies as this plan has them; they may be another plan's too, or have been.
+    pub(super) fn set(&self, now: Time) {
+        for rate in self.rates.iter().chain(&self.resting) {
+            rate.limiter.reconfigure(&rate.settings, now);
+        }
+        self.breaker.set(now);
+        let Concurrency { settings, in_flight } = &self.concurrency;
+        in_flight.reconfigure(settings);
+        // There may be room now for some who wait.
+        while let Some(waker) = in_flight.grant(now) {
+            if waker.send(()).is_err() {
+                self.hand_on(now);
+            }
+        }
+    }
+
+    /// Hands a permit to the longest waiter that is still there.
+    pub(crate) fn hand_on(&self, now: Time) {
+        while let Some(waker) = self.concurrency.in_flight.release(now) {
+            if waker.send(()).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+impl Rate {
+    fn new(settings: &RateLimit, carried: &mut Carried) -> Self {
+        let name: String = settings
+            .name
+            .chars()
+            .filter(|letter| letter.is_ascii_graphic() && *letter != '"')
+            .collect();
+        // The window in which the quota is whole: a second, or the time that one request takes below 1/s.
+        let window = (1.0 / settings.qps).ceil().max(1.0);
+        let quota = (settings.qps * window).round();
+        let header = format!("\"{name}\";q={quota};w={window}");
+        let suits = |limiter: &RateLimiter| limiter.suits(settings);
+        let limiter =
+            carried.rate_limits.take(&settings.name, suits, || RateLimiter::new(settings));
+        Self {
+            settings: settings.clone(),
+            limiter,
+            policy_header: HeaderValue::from_str(&header)
+                .unwrap_or(HeaderValue::from_static("\"rate_limit\"")),
+        }
+    }
+}
