@@ -128,14 +128,14 @@ async fn start_workers(
 impl Sidecar {
     /// Tells the service manager that requests are served.
     pub(crate) fn serving(&self) {
-        notify(&[sd_notify::NotifyState::Ready]);
+        lifecycle::notify(&[sd_notify::NotifyState::Ready]);
     }
 
     /// Ends in order. `false` when a second signal cut it short.
     pub(crate) async fn end(self, asked: Asked, signals: &mut Signals) -> bool {
         let settings = self.shared.plan().config.shutdown.clone();
         tracing::info!(?asked, "ending");
-        notify(&[sd_notify::NotifyState::Stopping]);
+        lifecycle::notify(&[sd_notify::NotifyState::Stopping]);
         let Some(cut) = lifecycle::end(&self.shared, &settings, asked, signals).await else {
             return false;
         };
@@ -145,11 +145,5 @@ impl Sidecar {
         }
         tracing::info!(cut, "ended");
         true
-    }
-}
-
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell the service manager");
     }
 }

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use sd_notify::NotifyState;
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
@@ -122,4 +123,11 @@ pub(crate) async fn end(
 
 fn connections(shared: &Shared) -> u32 {
     shared.plan().listeners.iter().map(|listener| listener.connections()).sum()
+}
+
+/// Tells the service manager, where there is one.
+pub(crate) fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot tell the service manager");
+    }
 }

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use sd_notify::NotifyState;
 use tokio::{sync::mpsc, task::spawn_blocking, time};
 use weir_config::{Changes, Document, without_restart};
 
@@ -24,6 +25,7 @@ pub(crate) use self::report::{Ask, Outcome, Reloads, Report, Trigger};
 use self::watch::Seen;
 use crate::{
     clock,
+    lifecycle::notify,
     plan::Plan,
     proxy::{View, Worker},
     shared::Shared,
@@ -80,6 +82,7 @@ impl Reloader {
                 asked.push(another);
             }
             let began = clock::now();
+            self.tell_begin();
             let read = self.next().await;
             let outcome = self.take(read).await;
             let report = Report {
@@ -90,10 +93,28 @@ impl Reloader {
                 outcome,
             };
             let report = self.shared.reloads.done(report);
+            self.tell_end();
             for ask in asked {
                 ask.answer(&report);
             }
         }
+    }
+
+    /// The service manager waits for the end of a reload that it asked for.
+    fn tell_begin(&self) {
+        if let (false, Ok(now)) = (self.is_ending(), NotifyState::monotonic_usec_now()) {
+            notify(&[NotifyState::Reloading, now]);
+        }
+    }
+
+    fn tell_end(&self) {
+        if !self.is_ending() {
+            notify(&[NotifyState::Ready]);
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.shared.closing.is_cancelled()
     }
 
     /// Reads and compiles, off every thread that serves.

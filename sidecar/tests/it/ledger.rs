@@ -84,16 +84,17 @@ fn every_request_is_counted_once_and_for_what_it_was() {
 }
 
 /// Received is what has ended and what is in flight, in one and the same scrape.
-fn check_balance(weir: &Weir) {
+pub(crate) fn check_balance(weir: &Weir) -> String {
     let (_, scraped) = weir.admin_get("/metrics");
     let sum = |metric, label| sums(&scraped, metric, label).into_values().sum::<u64>();
     let received = sum("weir_requests_received_total", "listener");
     let in_flight = sum("weir_requests_in_flight", "listener");
     assert_eq!(received, sum("weir_requests_total", "class") + in_flight, "{scraped}");
+    scraped
 }
 
 /// Sums of a metric by the value of one label.
-fn sums<'a>(scraped: &'a str, metric: &str, label: &str) -> BTreeMap<&'a str, u64> {
+pub(crate) fn sums<'a>(scraped: &'a str, metric: &str, label: &str) -> BTreeMap<&'a str, u64> {
     let mut sums = BTreeMap::new();
     for line in scraped.lines() {
         let Some((series, value)) = line.rsplit_once(' ') else { continue };

@@ -10,6 +10,7 @@
 mod faults;
 mod ledger;
 mod lifecycle;
+mod reload;
 mod strict;
 mod traffic;
 mod weir;

@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -22,12 +22,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A running sidecar; it is killed when dropped.
 pub(crate) struct Weir {
     child: Child,
-    log: mpsc::Receiver<String>,
+    log: Mutex<mpsc::Receiver<String>>,
     /// Where the listeners are, in the order of the file.
     pub(crate) listeners: Vec<String>,
     pub(crate) admin: SocketAddr,
+    /// The configuration.
+    pub(crate) file: PathBuf,
     _folder: tempfile::TempDir,
 }
+
+/// What every configuration here begins with.
+const PREAMBLE: &str = "version: 1\nadmin: { address: 127.0.0.1:0 }\n";
 
 /// Writes a configuration into a folder of its own.
 pub(crate) fn config_file(yaml: &str) -> (tempfile::TempDir, PathBuf) {
@@ -35,6 +40,11 @@ pub(crate) fn config_file(yaml: &str) -> (tempfile::TempDir, PathBuf) {
     let file = folder.path().join("weir.yaml");
     std::fs::write(&file, yaml).unwrap();
     (folder, file)
+}
+
+/// A configuration with what every one here begins with.
+pub(crate) fn whole(yaml: &str) -> String {
+    format!("{PREAMBLE}{yaml}")
 }
 
 /// The binary, to be run with arguments of your own. `WEIR_BINARY` names another build of it, for what
@@ -60,9 +70,17 @@ impl Weir {
 
     /// Starts a sidecar by a command that ends in the binary. One that ends before it listens leaves
     /// its status and its log.
-    pub(crate) fn start_by(mut by: Command, yaml: &str) -> Result<Self, (ExitStatus, Vec<String>)> {
-        let (folder, file) =
-            config_file(&format!("version: 1\nadmin: {{ address: 127.0.0.1:0 }}\n{yaml}"));
+    pub(crate) fn start_by(by: Command, yaml: &str) -> Result<Self, (ExitStatus, Vec<String>)> {
+        let (folder, file) = config_file(&whole(yaml));
+        Self::start_at(by, folder, file)
+    }
+
+    /// The same for a file that is there already, in a folder that lives as long as the sidecar.
+    pub(crate) fn start_at(
+        mut by: Command,
+        folder: tempfile::TempDir,
+        file: PathBuf,
+    ) -> Result<Self, (ExitStatus, Vec<String>)> {
         let mut child = by.arg("run").arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = mpsc::channel();
@@ -87,7 +105,36 @@ impl Weir {
                 _ => said.push(line),
             }
         };
-        Ok(Self { child, log, listeners, admin, _folder: folder })
+        Ok(Self { child, log: Mutex::new(log), listeners, admin, file, _folder: folder })
+    }
+
+    /// Puts another configuration in the place of its file, whole.
+    pub(crate) fn rewrite(&self, yaml: &str) {
+        let next = self.file.with_extension("next");
+        fs::write(&next, whole(yaml)).unwrap();
+        fs::rename(next, &self.file).unwrap();
+    }
+
+    /// Has the configuration read again: the status, and what came of it.
+    pub(crate) fn reload(&self) -> (u16, Value) {
+        let reload =
+            format!("POST /reload HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+        let answer = raw(self.admin, reload.as_bytes());
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    /// Has it run by another configuration.
+    pub(crate) fn reconfigure(&self, yaml: &str) {
+        self.rewrite(yaml);
+        let (status, report) = self.reload();
+        assert_eq!((status, &report["result"]), (200, &"applied".into()), "{report:#}");
+    }
+
+    /// Which configuration runs.
+    pub(crate) fn generation(&self) -> u64 {
+        self.metric("weir_config_generation", &[]) as u64
     }
 
     /// Where the first listener is.
@@ -166,9 +213,9 @@ impl Weir {
 
     /// Waits for a line of its log.
     pub(crate) fn wait_for_log(&self, part: &str) {
-        let until = Instant::now() + PATIENCE;
+        let (log, until) = (self.log.lock().unwrap(), Instant::now() + PATIENCE);
         while Instant::now() < until {
-            if self.log.recv_timeout(PATIENCE).is_ok_and(|line| line.contains(part)) {
+            if log.recv_timeout(PATIENCE).is_ok_and(|line| line.contains(part)) {
                 return;
             }
         }

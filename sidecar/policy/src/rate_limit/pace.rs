@@ -37,7 +37,7 @@ impl Pace {
 
     /// Whether it can run for another rate: not so fast that it would come to its end within nine years.
     pub(super) fn takes(&self, interval: u64) -> bool {
-        self.unit / interval <= FASTEST
+        self.unit <= interval.saturating_mul(FASTEST)
     }
 
     /// For another rate from `now` on.

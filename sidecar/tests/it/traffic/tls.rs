@@ -12,12 +12,12 @@ const NAME: &str = "app.test";
 
 /// Files of a throw-away authority and of a server that it vouches for.
 #[derive(Debug)]
-struct Authority {
+pub(crate) struct Authority {
     folder: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("san"), format!("subjectAltName=DNS:{NAME}\n")).unwrap();
         fs::write(folder.path().join("hello.txt"), "hello over TLS\n").unwrap();
@@ -36,12 +36,12 @@ impl Authority {
         Self { folder }
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
     /// An `openssl s_server` that serves the folder's files.
-    fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         let mut openssl = tool("openssl");
         openssl.args(
             "s_server -4 -accept 127.0.0.1:0 -cert app.pem -key app.key -WWW -quiet".split(' '),
