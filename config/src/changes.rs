@@ -53,7 +53,11 @@ impl Changes {
                 after.listeners.iter().map(|one| (&one.name, one)),
                 alike,
             ),
-            routes: names(by_name(&were), by_name(&are), same_but_for_policies),
+            routes: names(
+                placed(before).iter().map(|one| (&one.0.name, one)),
+                placed(after).iter().map(|one| (&one.0.name, one)),
+                same_but_for_policies,
+            ),
             rate_limits: names(rate_limits(&were), rate_limits(&are), RateLimit::eq),
             breakers: names(breakers(&were), breakers(&are), Breaker::eq),
             concurrency: names(concurrency(&were), concurrency(&are), Concurrency::eq),
@@ -80,8 +84,13 @@ fn routes(config: &Config) -> Vec<&Route> {
     config.listeners.iter().flat_map(|listener| &listener.routes).collect()
 }
 
-fn by_name<'a>(routes: &[&'a Route]) -> impl Iterator<Item = (&'a String, &'a Route)> {
-    routes.iter().map(|route| (&route.name, *route))
+/// Each route with the name of its listener.
+fn placed(config: &Config) -> Vec<(&Route, &str)> {
+    let mut placed = Vec::new();
+    for listener in &config.listeners {
+        placed.extend(listener.routes.iter().map(|route| (route, listener.name.as_str())));
+    }
+    placed
 }
 
 fn rate_limits<'a>(routes: &[&'a Route]) -> impl Iterator<Item = (&'a String, &'a RateLimit)> {
@@ -107,14 +116,14 @@ fn alike(before: &Listener, after: &Listener) -> bool {
         && common(before, after) == common(after, before)
 }
 
-fn same_but_for_policies(before: &Route, after: &Route) -> bool {
-    let after = Route {
-        rate_limits: before.rate_limits.clone(),
-        breaker: before.breaker.clone(),
-        concurrency: before.concurrency.clone(),
-        ..after.clone()
+fn same_but_for_policies(before: &(&Route, &str), after: &(&Route, &str)) -> bool {
+    let with_policies_of = |route: &Route| Route {
+        rate_limits: before.0.rate_limits.clone(),
+        breaker: before.0.breaker.clone(),
+        concurrency: before.0.concurrency.clone(),
+        ..route.clone()
     };
-    *before == after
+    before.1 == after.1 && *before.0 == with_policies_of(after.0)
 }
 
 fn names<'a, T: 'a>(

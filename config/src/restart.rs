@@ -60,13 +60,14 @@ fn objections(before: &Config, after: &Config) -> Vec<Objection> {
 }
 
 fn changed(path: &str, was: Option<String>, is: Option<String>) -> Option<Objection> {
-    let differs = was != is;
-    let shown = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-    let (was, is) = (shown(was), shown(is));
-    differs.then(|| Objection {
+    let shown =
+        |value: &Option<String>| value.as_ref().map_or("none".to_owned(), |one| format!("`{one}`"));
+    let leave =
+        was.as_ref().map_or("leave it out".to_owned(), |was| format!("leave it at `{was}`"));
+    (was != is).then(|| Objection {
         path: path.to_owned(),
-        what: format!("it is `{was}` and would be `{is}`, which takes a restart"),
-        help: format!("restart the process, or leave it at `{was}`"),
+        what: format!("it is {} and would be {}, which takes a restart", shown(&was), shown(&is)),
+        help: format!("restart the process, or {leave}"),
     })
 }
 

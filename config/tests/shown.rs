@@ -203,6 +203,7 @@ prop_compose! {
         threads in 1..=1024_usize,
         trusted in vec((any::<std::net::IpAddr>(), 0..=32_u8), 0..3),
         (drain_delay, longer) in (0..3_600_000_u64, duration()),
+        (watch, interval) in (any::<bool>(), duration()),
         listeners in vec(listener(), 1..3),
         upstream in upstream(),
     ) -> Config {
@@ -214,6 +215,8 @@ prop_compose! {
             threads: NonZeroUsize::new(threads).unwrap(),
             trusted: trusted.into_iter().map(net).collect(),
             shutdown: Shutdown { drain_delay, deadline: (drain_delay + longer).min(Duration::from_secs(86_400)) },
+            // Of one that is not watched it is not asked, and so not shown.
+            reload: Reload { watch, interval: if watch { interval } else { Duration::from_secs(1) } },
             listeners,
             upstreams: vec![upstream],
         };

@@ -75,7 +75,7 @@ impl Reloader {
     /// Serves those who ask until the process ends.
     pub(crate) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         let (seen, shared) = (Arc::clone(&self.seen), Arc::clone(&self.shared));
-        tokio::spawn(watch::watch(self.file.clone(), seen, shared));
+        tokio::spawn(watch::watch(seen, shared));
         while let Some(first) = asks.recv().await {
             let mut asked = vec![first];
             while let Ok(another) = asks.try_recv() {
@@ -123,9 +123,8 @@ impl Reloader {
         let (shared, workers) = (Arc::clone(&self.shared), self.workers.clone());
         let seen = Arc::clone(&self.seen);
         let compiling = spawn_blocking(move || {
-            seen.look(&file);
-            let next = compile(&file, &document, &shared, &workers)?;
-            seen.watch(&file, &next.document.config);
+            let next = compile(&file, &document, &shared, &workers, &seen)?;
+            seen.only(&file, &next.document.config);
             Ok(next)
         });
         // What Pingora cannot read it panics on; that is told too, and costs nothing else.
@@ -135,7 +134,7 @@ impl Reloader {
 
     async fn take(&mut self, read: Result<Next, Rejected>) -> Outcome {
         match read {
-            Ok(next) => Outcome::Applied { changes: self.swap(next).await },
+            Ok(next) => Outcome::Applied { changes: Box::new(self.swap(next).await) },
             Err(Rejected::Unchanged) => Outcome::Unchanged,
             Err(Rejected::Invalid(problems)) => Outcome::Invalid { problems },
             Err(Rejected::NeedsRestart(problems)) => Outcome::NeedsRestart { problems },
@@ -145,12 +144,13 @@ impl Reloader {
     /// Puts a plan in the place of the one before. Nothing of it can fail.
     async fn swap(&mut self, next: Next) -> Changes {
         let Next { document, plan, views, changes } = next;
-        let before = self.shared.plan();
         let is_in = |plan: &Plan, upstream: &Arc<Upstream>| {
             plan.upstreams.iter().any(|other| Arc::ptr_eq(other, upstream))
         };
+        let running = self.shared.plan();
         let new: Vec<_> =
-            plan.upstreams.iter().filter(|upstream| !is_in(&before, upstream)).cloned().collect();
+            plan.upstreams.iter().filter(|upstream| !is_in(&running, upstream)).cloned().collect();
+        drop(running);
         resolve::start(&new);
         // A name that does not resolve is no reason to wait any longer, nor to keep the plan before.
         time::timeout(FIRST_LOOKUP, resolve::first_looked_up(&new)).await.unwrap_or_default();
@@ -161,6 +161,7 @@ impl Reloader {
         let before = self.shared.swap(Arc::clone(&plan));
         before.upstreams.iter().filter(|one| !is_in(&plan, one)).for_each(|gone| gone.retire());
         drop(before);
+        // Of what nobody has any more.
         self.shared.ledger.let_go();
         self.document = document;
         changes
@@ -172,11 +173,14 @@ fn compile(
     before: &Document,
     shared: &Shared,
     workers: &[Arc<Worker>],
+    seen: &Seen,
 ) -> Result<Next, Rejected> {
+    seen.look();
     let read = weir_config::read(file, &|name| std::env::var(name).ok());
     let document = read.map_err(|problems| Rejected::Invalid(problems.to_string()))?;
     let document = without_restart(before, document)
         .map_err(|problems| Rejected::NeedsRestart(problems.to_string()))?;
+    seen.also(&document.config);
     let running = shared.plan();
     let plan = Plan::compile(document.config.clone(), Some(&running), &shared.ledger).map_err(
         |unusable| Rejected::Invalid(document.objected(&[unusable.objection()]).to_string()),
@@ -193,7 +197,7 @@ fn compile(
             changed.push(upstream.name.clone());
         }
     }
-    if changes.is_empty() {
+    if document.config == before.config && changes.is_empty() {
         return Err(Rejected::Unchanged);
     }
     let plan = Arc::new(plan);

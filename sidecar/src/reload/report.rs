@@ -32,7 +32,7 @@ pub(crate) enum Trigger {
 #[serde(tag = "result", rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// Another plan runs.
-    Applied { changes: Changes },
+    Applied { changes: Box<Changes> },
     /// The file says what runs already.
     Unchanged,
     /// The file is wrong.
@@ -88,7 +88,7 @@ impl Reloads {
             took_seconds: 0.0,
             trigger: Trigger::Start,
             generation: 1,
-            outcome: Outcome::Applied { changes: Changes::default() },
+            outcome: Outcome::Applied { changes: Box::default() },
         };
         let reloads = Self {
             asks,

@@ -9,6 +9,7 @@
 //! read nevertheless, the other half is another change.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -27,109 +28,103 @@ const STILL: Duration = Duration::from_millis(100);
 /// So often it is waited for; one that is written all the time is read nevertheless.
 const PATIENCE: u32 = 50;
 
-/// The files, and what they looked like when they were last read.
+/// The files, and what each looked like when it was last read.
 #[derive(Debug)]
-pub(super) struct Seen(Mutex<Files>);
-
-#[derive(Clone, Debug)]
-struct Files {
-    /// Besides the configuration itself.
-    named: Vec<PathBuf>,
-    looks: Looks,
-}
+pub(super) struct Seen(Mutex<Looks>);
 
 /// Of each file, what changes with it; `None` where there is none.
-type Looks = Vec<Option<[i64; 7]>>;
+type Looks = BTreeMap<PathBuf, Option<[i64; 7]>>;
 
 impl Seen {
+    /// Of a configuration that was read from `file`.
     pub(super) fn new(file: &Path, config: &Config) -> Self {
-        let named = named(config);
-        let looks = looks(file, &named);
-        Self(Mutex::new(Files { named, looks }))
+        let seen = Self(Mutex::new(Looks::from([(file.to_owned(), look(file))])));
+        seen.also(config);
+        seen
     }
 
-    /// Remembers what the files look like, before they are read.
-    pub(super) fn look(&self, file: &Path) {
-        let named = self.files().named.clone();
-        let looks = looks(file, &named);
-        self.files().looks = looks;
-    }
-
-    /// Looks at the files that this configuration names from here on.
-    pub(super) fn watch(&self, file: &Path, config: &Config) {
-        let named = named(config);
-        if named != self.files().named {
-            // Those that are new have been read just now; the configuration itself may have changed since.
-            let mut now = looks(file, &named);
-            let mut files = self.files();
-            now[0] = files.looks[0];
-            *files = Files { named, looks: now };
+    /// Looks at all of them, before they are read.
+    pub(super) fn look(&self) {
+        for (file, seen) in self.looks().iter_mut() {
+            *seen = look(file);
         }
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
+    /// Looks at the files that this configuration names besides, before they are read.
+    pub(super) fn also(&self, config: &Config) {
+        for file in named(config) {
+            self.looks().entry(file.to_owned()).or_insert_with(|| look(file));
+        }
+    }
+
+    /// Looks at no other files from here on but the configuration and those that it names.
+    pub(super) fn only(&self, file: &Path, config: &Config) {
+        self.looks().retain(|seen, _| seen == file || named(config).any(|named| named == seen));
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Looks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Asks for a reload whenever the files have changed, until the process ends.
-pub(super) async fn watch(file: PathBuf, seen: Arc<Seen>, shared: Arc<Shared>) {
+pub(super) async fn watch(seen: Arc<Seen>, shared: Arc<Shared>) {
     loop {
         let settings = shared.plan().config.reload.clone();
         time::sleep(settings.interval).await;
-        if settings.watch && !is_as_read(&file, &seen).await {
-            until_still(&file, &seen).await;
+        if settings.watch && !is_as_read(&seen).await {
+            until_still(&seen).await;
             // It may have been read meanwhile, because someone else asked.
-            if !is_as_read(&file, &seen).await {
+            if !is_as_read(&seen).await {
                 shared.reloads.reload(Trigger::File).await;
             }
         }
     }
 }
 
-async fn is_as_read(file: &Path, seen: &Arc<Seen>) -> bool {
-    let now = look(file, seen).await;
-    now == seen.files().looks
+async fn is_as_read(seen: &Arc<Seen>) -> bool {
+    let now = now(seen).await;
+    now == *seen.looks()
 }
 
-async fn until_still(file: &Path, seen: &Arc<Seen>) {
-    let mut before = look(file, seen).await;
+async fn until_still(seen: &Arc<Seen>) {
+    let mut before = now(seen).await;
     for _ in 0..PATIENCE {
         time::sleep(STILL).await;
-        let now = look(file, seen).await;
+        let now = now(seen).await;
         // One that is missing is about to be put back.
-        if now == before && now[0].is_some() {
+        if now == before && now.values().all(Option::is_some) {
             return;
         }
         before = now;
     }
 }
 
-/// Not on the thread that hears the signals: the file may be on a system that does not answer.
-async fn look(file: &Path, seen: &Arc<Seen>) -> Looks {
-    let (file, named) = (file.to_owned(), seen.files().named.clone());
-    spawn_blocking(move || looks(&file, &named)).await.unwrap_or_default()
+/// Not on the thread that hears the signals: the files may be on a system that does not answer.
+async fn now(seen: &Arc<Seen>) -> Looks {
+    let mut looks = seen.looks().clone();
+    let looked = spawn_blocking(move || {
+        looks.iter_mut().for_each(|(file, seen)| *seen = look(file));
+        looks
+    });
+    looked.await.unwrap_or_default()
 }
 
-fn looks(file: &Path, named: &[PathBuf]) -> Looks {
-    let all = std::iter::once(file).chain(named.iter().map(PathBuf::as_path));
-    all.map(|file| {
-        let metadata = fs::metadata(file).ok()?;
-        Some([
-            metadata.dev().cast_signed(),
-            metadata.ino().cast_signed(),
-            metadata.size().cast_signed(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-            metadata.ctime(),
-            metadata.ctime_nsec(),
-        ])
-    })
-    .collect()
+/// Through every link.
+fn look(file: &Path) -> Option<[i64; 7]> {
+    let metadata = fs::metadata(file).ok()?;
+    Some([
+        metadata.dev().cast_signed(),
+        metadata.ino().cast_signed(),
+        metadata.size().cast_signed(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    ])
 }
 
 /// The files that a configuration refers to.
-fn named(config: &Config) -> Vec<PathBuf> {
-    let authorities = |upstream: &weir_config::Upstream| upstream.tls.as_ref()?.ca.clone();
-    config.upstreams.iter().filter_map(authorities).collect()
+fn named(config: &Config) -> impl Iterator<Item = &Path> {
+    config.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.ca.as_deref())
 }

@@ -81,7 +81,10 @@ const KEPT: usize = 256;
 fn check_no_fall(before: &BTreeMap<String, u64>, now: &BTreeMap<String, u64>) {
     for (route, count) in before.iter().filter(|(_, count)| **count > 0) {
         let still = now.get(route).copied();
-        assert!(still.map_or(now.len() > KEPT, |now| now >= *count), "{route}: {count}, then {still:?}");
+        assert!(
+            still.map_or(now.len() > KEPT, |now| now >= *count),
+            "{route}: {count}, then {still:?}"
+        );
     }
 }
 
