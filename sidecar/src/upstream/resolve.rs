@@ -77,3 +77,22 @@ async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     found.dedup();
     if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_are_looked_up_until_no_plan_has_the_upstream() {
+        let yaml = "version: 1\nlisteners: [{ address: 127.0.0.1:0, upstream: app }]\n\
+                    upstreams: { app: { endpoints: [\"localhost:80\"], dns_refresh: 24h } }\n";
+        let config = weir_config::load(yaml, "weir.yaml", &|_| None).unwrap();
+        let upstream = Arc::new(Upstream::new(&config.upstreams[0]).unwrap());
+        let looking = tokio::spawn(keep_fresh(Arc::clone(&upstream)));
+        first_looked_up(&[Arc::clone(&upstream)]).await;
+        assert!(!upstream.endpoints().is_empty());
+        assert!(!looking.is_finished(), "it waits for the next time");
+        upstream.retire();
+        time::timeout(LOOKUP_TIMEOUT, looking).await.expect("it ends at once").unwrap();
+    }
+}

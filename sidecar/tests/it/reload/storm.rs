@@ -102,7 +102,7 @@ fn a_storm_of_reloads_loses_nothing() {
     }
     let descriptors = || weir.metric("process_open_fds", &[]);
     until("the load runs", || weir.metric("weir_requests_total", &[]) > 100.0);
-    let (open, began) = (descriptors(), Instant::now());
+    let (open, memory, began) = (descriptors(), weir.memory("VmRSS"), Instant::now());
     let scrapes = thread::scope(|scope| {
         // Signals on top: they are answered together with what is asked for otherwise.
         let signals = scope.spawn(|| {
@@ -135,7 +135,8 @@ fn a_storm_of_reloads_loses_nothing() {
         balance.join().unwrap()
     });
     let asked: u64 = RUNTIME.block_on(clients.join_all()).into_iter().sum();
-    println!("{asked} requests, {scrapes} scrapes");
+    let memory = [memory, weir.memory("VmRSS")].map(|bytes| bytes >> 20);
+    println!("{asked} requests, {scrapes} scrapes, {memory:?} MiB before and after");
     settled(&weir, &[&backend]);
     assert_eq!(weir.generation(), u64::from(reloads) + 1, "each was applied once");
     assert_eq!(weir.metric("weir_requests_total", &["reason=\"ok\""]) as u64, asked);
