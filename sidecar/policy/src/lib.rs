@@ -14,6 +14,7 @@ mod balance;
 mod breaker;
 mod concurrency;
 mod rate_limit;
+mod service_time;
 mod sync;
 mod time;
 
@@ -21,4 +22,5 @@ pub use balance::Balancer;
 pub use breaker::{Breaker, Open, Outcome, Snapshot, State, Threshold, Ticket};
 pub use concurrency::{Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
 pub use rate_limit::{Debit, Exceeded, RateLimiter};
+pub use service_time::{Fit, ServiceTime, TooLate};
 pub use time::Time;
