@@ -7,7 +7,7 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Breaker, Concurrency, RateLimit, RouteLimits, Timeout};
+use crate::{Breaker, Concurrency, Deadline, RateLimit, RouteLimits, Timeout};
 
 /// A route with all its policies.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Route {
     pub breaker: Breaker,
     /// The concurrency limit.
     pub concurrency: Concurrency,
+    /// What becomes of a request that cannot make it.
+    pub deadline: Deadline,
     /// The times.
     pub timeout: Timeout,
     /// The sizes.

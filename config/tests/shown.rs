@@ -133,7 +133,7 @@ prop_compose! {
         rate_limits in vec(rate_limit(), 0..3),
         (trip, endpoint, breaker_mode) in (prop_oneof![adaptive(), open()], any::<bool>(), mode()),
         (limit, length, wait, mode) in (nonzero(1_000_000), 0..=1_000_000_u32, duration(), mode()),
-        timeout in timeout(),
+        (timeout, deadline) in (timeout(), mode()),
         (body, streams) in (0..=1_u64 << 40, nonzero(1_000_000)),
     ) -> Route {
         let per = if endpoint { BreakerScope::Endpoint } else { BreakerScope::Route };
@@ -147,6 +147,7 @@ prop_compose! {
             rate_limits,
             breaker: Breaker { name: String::new(), trip, per, mode: breaker_mode },
             concurrency: Concurrency { name: String::new(), limit, queue: Queue { length, timeout: wait }, mode },
+            deadline: Deadline { mode: deadline },
             timeout,
             limits: RouteLimits { body: ByteSize(body), streams },
         }

@@ -67,9 +67,14 @@ impl<F: Future> Future for By<F> {
 }
 
 /// Seconds since 1970 on the wall clock; for people only.
-#[allow(clippy::disallowed_methods, reason = "the one place where the clock is read")]
 pub(crate) fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    wall().as_secs_f64()
+}
+
+/// The time since 1970 on the wall clock, which may jump: for people, and for callers who say a deadline so.
+#[allow(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+pub(crate) fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[allow(clippy::disallowed_methods, reason = "the one place where the clock is read")]

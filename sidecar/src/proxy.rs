@@ -18,6 +18,7 @@ mod chunks;
 mod client;
 mod connection;
 mod connections;
+mod deadline;
 mod exchange;
 mod forward;
 mod head;

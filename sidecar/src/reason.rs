@@ -147,7 +147,7 @@ reasons! {
     Overloaded = "overloaded", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "connection_limit_reached";
     /// Over `limits.streams`.
     StreamLimit = "stream_limit", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "connection_limit_reached";
-    /// The deadline was spent before the upstream had the request, or was the caller's own.
+    /// The deadline was spent, or could not be met any more, before the upstream had the request; or it was the caller's own.
     Deadline = "deadline", Rejected, StatusCode::GATEWAY_TIMEOUT, 4, "http_request_denied";
     /// The upstream has no endpoint: its name has never been resolved.
     NoEndpoint = "no_endpoint", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "dns_error";
@@ -163,6 +163,20 @@ impl Reason {
     /// The place in [`Reason::ALL`].
     pub(crate) const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Whether what the upstream did for a request that ended so was in vain: it was too late, or nobody
+    /// waited for it any more.
+    pub(crate) const fn wastes(self) -> bool {
+        matches!(
+            self,
+            Self::Deadline
+                | Self::UpstreamFirstByteTimeout
+                | Self::UpstreamIdleTimeout
+                | Self::UpstreamTotalTimeout
+                | Self::ClientCancel
+                | Self::ClientSlow
+        )
     }
 
     /// Where a request that ends so mostly ends; a deadline passes anywhere.

@@ -4,6 +4,7 @@ use crate::{
     RateLimit, Route,
     breaker::yaml::{self as breaker, BreakerForm},
     concurrency::yaml::ConcurrencyYaml,
+    deadline::yaml::DeadlineYaml,
     decode::{At, OneOrMany, Reader, Section, closest, section},
     limits::yaml::RouteLimitsYaml,
     rate_limit::yaml::RateLimitYaml,
@@ -31,6 +32,8 @@ section! {
         breaker: Option<At<BreakerForm>>,
         /// How many at once, and how many may wait.
         concurrency: Section<ConcurrencyYaml>,
+        /// Whether a request that cannot make it any more is refused on arrival.
+        deadline: Section<DeadlineYaml>,
         /// How long each part of a request may take.
         timeout: Section<TimeoutYaml>,
         /// How large, how many.
@@ -52,6 +55,7 @@ impl RouteYaml {
             limits.check_stream(reader);
         }
         let limits = self.limits.0.take().and_then(RouteLimitsYaml::value);
+        let deadline = self.deadline.0.take().and_then(DeadlineYaml::value);
         let matches = self.r#match.0.node();
         let matches = self.r#match.0.take().and_then(|yaml| yaml.value(matches, reader));
         let named_at = self.name.as_ref().map_or(node, At::node);
@@ -96,6 +100,7 @@ impl RouteYaml {
             rate_limits: rate_limits?,
             breaker: breaker?,
             concurrency: concurrency?,
+            deadline: deadline?,
             timeout: timeout?,
             limits: limits?,
         })
@@ -112,6 +117,7 @@ impl RouteYaml {
             rate_limit: (!limits.is_empty()).then(|| At::of(OneOrMany(limits))),
             breaker: Some(At::of(breaker::of(&route.breaker))),
             concurrency: Section(At::of(ConcurrencyYaml::of(&route.concurrency))),
+            deadline: Section(At::of(DeadlineYaml::of(&route.deadline))),
             timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
             limits: Section(At::of(RouteLimitsYaml::of(&route.limits, route.stream))),
         }
@@ -127,6 +133,7 @@ impl RouteYaml {
             rate_limit: None,
             breaker: None,
             concurrency: Section::absent(owner, reader),
+            deadline: Section::absent(owner, reader),
             timeout: Section::absent(owner, reader),
             limits: Section::absent(owner, reader),
         }

@@ -9,6 +9,7 @@
 //! What ended is counted on the [`Row`] of its route, which has a part for each worker's page. Rows
 //! outlive the routes that a reload removes; see [`rows`].
 
+mod asides;
 mod rows;
 
 use std::{
@@ -19,8 +20,11 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use self::rows::Row;
-use self::rows::Rows;
+use self::{asides::Asides, rows::Rows};
+pub(crate) use self::{
+    asides::{AsideTotals, DeadlineHeader},
+    rows::Row,
+};
 use super::histogram::{Histogram, HistogramSnapshot};
 use crate::reason::Reason;
 
@@ -53,6 +57,7 @@ struct RouteCells {
     shadowed: [AtomicU64; Reason::ALL.len()],
     statuses: [AtomicU64; 5],
     durations: Histogram,
+    asides: Asides,
 }
 
 /// What a listener has received and still holds.
@@ -72,6 +77,7 @@ pub(crate) struct RouteTotals {
     /// Answers by the first digit of their status, `1xx` to `5xx`.
     pub(crate) statuses: [u64; 5],
     pub(crate) durations: HistogramSnapshot,
+    pub(crate) asides: AsideTotals,
 }
 
 /// All pages added up at one instant.
@@ -171,6 +177,16 @@ impl Page {
         row.cells(self.worker).shadowed[reason.index()].fetch_add(1, Relaxed);
     }
 
+    /// The upstream has worked for so long on a request that nobody had an answer to in time.
+    pub(crate) fn waste(&self, row: &Row, reason: Reason, time: Duration) {
+        row.cells(self.worker).asides.waste(reason, time);
+    }
+
+    /// A trusted caller's header says no time.
+    pub(crate) fn ignore_deadline(&self, row: &Row, header: DeadlineHeader) {
+        row.cells(self.worker).asides.ignore(header);
+    }
+
     fn write(&self, change: impl FnOnce()) {
         let version = self.version.load(Relaxed);
         self.version.store(version.wrapping_add(1), Relaxed);
@@ -210,6 +226,7 @@ impl RouteCells {
             shadowed: read(&self.shadowed),
             statuses: std::array::from_fn(|digit| self.statuses[digit].load(Relaxed)),
             durations: self.durations.snapshot(),
+            asides: self.asides.read(),
         }
     }
 }
@@ -239,6 +256,7 @@ impl RouteTotals {
             *mine += theirs;
         }
         self.durations.add(&other.durations);
+        self.asides.add(&other.asides);
     }
 }
 
@@ -250,6 +268,7 @@ impl Default for RouteTotals {
             shadowed: none(),
             statuses: [0; 5],
             durations: HistogramSnapshot::default(),
+            asides: AsideTotals::default(),
         }
     }
 }

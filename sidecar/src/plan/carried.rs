@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Weak, atomic::AtomicU32},
 };
 
-use weir_policy::{InFlight, RateLimiter};
+use weir_policy::{InFlight, RateLimiter, ServiceTime};
 
 use super::{Waker, breaker::Breakers, listener::Doors};
 use crate::upstream::Upstream;
@@ -22,6 +22,8 @@ pub(super) struct Carried {
     pub(super) rate_limits: ByName<RateLimiter>,
     pub(super) breakers: ByName<Breakers>,
     pub(super) concurrency: ByName<InFlight<Waker>>,
+    /// By the name of the route.
+    pub(super) service_times: ByName<ServiceTime>,
     /// Streams open now, by the name of the route.
     pub(super) streams: ByName<AtomicU32>,
     pub(super) upstreams: ByName<Upstream>,
@@ -39,6 +41,7 @@ impl Carried {
         next.rate_limits.forget_the_gone();
         next.breakers.forget_the_gone();
         next.concurrency.forget_the_gone();
+        next.service_times.forget_the_gone();
         next.streams.forget_the_gone();
         next.upstreams.forget_the_gone();
         next

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use http::HeaderValue;
-use weir_config::{Mode, RateLimit, RouteLimits, Timeout};
-use weir_policy::{InFlight, RateLimiter, Time};
+use weir_config::{Deadline, Mode, RateLimit, RouteLimits, Timeout};
+use weir_policy::{InFlight, RateLimiter, ServiceTime, Time};
 
 use super::{Waker, breaker::RouteBreaker, carried::Carried};
 use crate::{observe::ledger::Row, upstream::Upstream};
@@ -27,6 +27,9 @@ pub(crate) struct Route {
     pub(crate) concurrency: Concurrency,
     pub(crate) timeout: Timeout,
     pub(crate) limits: RouteLimits,
+    pub(crate) deadline: Deadline,
+    /// What its requests need of the upstream.
+    pub(crate) service_time: Arc<ServiceTime>,
     /// Where its requests are counted.
     pub(crate) row: Arc<Row>,
     /// Streams open now.
@@ -72,6 +75,8 @@ impl Route {
             concurrency: Concurrency { settings: settings.clone(), in_flight },
             timeout: route.timeout.clone(),
             limits: route.limits.clone(),
+            deadline: route.deadline.clone(),
+            service_time: carried.service_times.take(&route.name, |_| true, ServiceTime::new),
             row,
             streams: carried.streams.take(&route.name, |_| true, AtomicU32::default),
         }

@@ -1,9 +1,10 @@
-//! The policies, in their order: rate limits, breaker, streams, concurrency.
+//! The policies, in their order: deadline, rate limits, breaker, streams, concurrency.
 //!
 //! Each is asked only when the ones before it agreed, so the cheap verdicts come first and a refusal
 //! costs the upstream nothing. What was taken on the way is held by the exchange and comes back when
 //! a later stage refuses.
 
+mod deadline;
 mod refusals;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use weir_config::Mode;
 use weir_policy::{Breaker, Entered, Place};
 
+pub(super) use self::deadline::deadline;
 use super::{
     client,
     exchange::{Charged, Exchange},

@@ -50,14 +50,15 @@ pub(super) async fn forward(
     loop {
         let header =
             forward::request(exchange, session.req_header(), has_body, route.upstream.protocol);
-        let header = header.map_err(Stop::Refused)?;
+        let mut header = header.map_err(Stop::Refused)?;
         exchange.forwarded_at = clock::now();
         let (mut upstream, reused) = tokio::select! {
             biased;
             connected = connect(exchange, route, &endpoint, &connections) => connected?,
             () = client::left(session) => return Err(Stop::Gone(Reason::ClientCancel)),
         };
-        exchange.forwarded = true;
+        exchange.goes_up(has_body);
+        forward::hand_on_deadline(exchange, route, &mut header);
         let ended = run(exchange, route, session, &mut upstream, header, has_body).await;
         let whole = matches!(ended, Ok(Finished { request_complete: true }));
         connections.put_back(&endpoint, upstream, whole).await;
@@ -66,6 +67,7 @@ pub(super) async fn forward(
             Err(Stop::Upstream(Refusal { reason: Reason::UpstreamReset, .. }))
                 if reused && is_h1 && repeatable && untouched && stale < STALE_MAX =>
             {
+                exchange.comes_down();
                 stale += 1;
             }
             Err(stop) => return Err(told::how(exchange, route, &endpoint, stop)),

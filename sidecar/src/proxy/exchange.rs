@@ -10,9 +10,12 @@ use std::{
     time::Duration,
 };
 
-use weir_policy::{Breaker, Debit, Outcome, Ticket, Time};
+use weir_policy::{Breaker, Debit, Fit, Outcome, Ticket, Time};
 
-use super::worker::{View, Worker};
+use super::{
+    deadline::{Asked, Deadline},
+    worker::{View, Worker},
+};
 use crate::{
     clock,
     observe::{
@@ -44,10 +47,20 @@ pub(super) struct Exchange {
     /// Who asks, as far as it is believed.
     pub(super) client: Option<IpAddr>,
     pub(super) deadline: Deadline,
+    /// What its caller said of the deadline.
+    pub(super) asked: Asked,
+    /// Whether it was let through to find out if it can make it.
+    pub(super) fit: Fit,
     /// Whether anything of it has gone up; then its tokens are spent, whatever becomes of it.
     pub(super) forwarded: bool,
     /// When the upstream was handed the request.
     pub(super) forwarded_at: Time,
+    /// When the upstream had all of the request: what comes after that is its own time.
+    pub(super) handed_over_at: Option<Time>,
+    /// Since when the upstream works on it.
+    at_upstream: Option<Time>,
+    /// How long the upstream has worked on it, in all tries.
+    upstream_time: Duration,
     /// When the response header arrived from the upstream.
     pub(super) header_at: Option<Time>,
     /// What answers tell of.
@@ -57,21 +70,13 @@ pub(super) struct Exchange {
     tickets: Vec<(Arc<Breaker>, Ticket)>,
     permit: bool,
     stream: bool,
-    /// Its answer is a stream: `total` has ended, and `idle` counts both ways.
+    /// Its answer is a stream: the route's total has ended, and `idle` counts both ways.
     pub(super) streamed: bool,
     endpoint: Option<Arc<Endpoint>>,
     status: Option<u16>,
     reason: Option<Reason>,
     /// Where `/explain` says why.
     explained: Option<Id>,
-}
-
-/// Until when, and whose word that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Deadline {
-    pub(super) at: Time,
-    /// The caller set it, shorter than the route's own.
-    pub(super) callers: bool,
 }
 
 /// A debit on the rate limit at this place of the route.
@@ -113,7 +118,12 @@ impl Exchange {
             client: peer,
             deadline: Deadline { at: started + listener.timeout.request_header, callers: false },
             forwarded: false,
+            asked: Asked::default(),
+            fit: Fit::default(),
             forwarded_at: started,
+            handed_over_at: None,
+            at_upstream: None,
+            upstream_time: Duration::ZERO,
             header_at: None,
             charged: Vec::new(),
             charged_in_shadow: Vec::new(),
@@ -161,6 +171,22 @@ impl Exchange {
         (name, self.deadline.at.since(self.started))
     }
 
+    /// Until when all of it must be through: of a stream, for as long as its caller waits, if it says so.
+    pub(super) fn ends_by(&self) -> Option<Time> {
+        match self.streamed {
+            true => self.asked.of_stream(),
+            false => Some(self.deadline.at),
+        }
+    }
+
+    /// The answer's header has come, and what follows is a stream: the route's total is over.
+    pub(super) fn streams(&mut self) {
+        self.streamed = true;
+        if let Some(at) = self.asked.of_stream() {
+            self.deadline = Deadline { at, callers: true };
+        }
+    }
+
     pub(super) fn route_name(&self) -> &str {
         self.route.as_ref().map_or(NONE, |route| &route.name)
     }
@@ -183,8 +209,42 @@ impl Exchange {
         self.endpoint = Some(endpoint);
     }
 
+    /// The upstream has it from here on; all of it, unless it has a body.
+    pub(super) fn goes_up(&mut self, has_body: bool) {
+        let now = clock::now();
+        self.forwarded = true;
+        self.handed_over_at = (!has_body).then_some(now);
+        self.at_upstream = Some(now);
+    }
+
+    /// The upstream works on it no more, for now or for good.
+    pub(super) fn comes_down(&mut self) {
+        let Some(since) = self.at_upstream.take() else { return };
+        let now = clock::now();
+        self.upstream_time += now.since(since);
+        let in_vain = matches!(
+            self.reason,
+            Some(
+                Reason::Deadline | Reason::UpstreamFirstByteTimeout | Reason::UpstreamTotalTimeout
+            )
+        );
+        if let (true, None, Some(at), Some(route)) =
+            (in_vain, self.header_at, self.handed_over_at, &self.route)
+        {
+            route.service_time.unanswered(now.since(at), now);
+        }
+    }
+
+    /// The header of an answer that went well has come: how long the upstream has taken for it is known.
+    pub(super) fn answered_well(&self, now: Time) {
+        if let (Some(at), Some(route)) = (self.handed_over_at, &self.route) {
+            route.service_time.answered(now.since(at), self.fit, now);
+        }
+    }
+
     /// The upstream is done with the request: its breakers hear the verdict, the permit goes on.
     pub(super) fn upstream_done(&mut self, verdict: Verdict) {
+        self.comes_down();
         self.settle(verdict);
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.in_flight.fetch_sub(1, Relaxed);
@@ -264,6 +324,10 @@ impl Drop for Exchange {
         let row = self.route.as_ref().map_or(&self.listener.unrouted, |route| &route.row);
         let took = (!self.streamed).then(|| clock::now().since(self.started));
         let reason = self.reason.unwrap_or(unsaid);
+        // The end of a stream is the end of it for its client too.
+        if reason.wastes() && !self.streamed {
+            self.worker.page().waste(row, reason, self.upstream_time);
+        }
         self.worker.page().end(self.listener.index, row, reason, self.status, took);
         if reason != Reason::Ok {
             self.complain(row, reason);

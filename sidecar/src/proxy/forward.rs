@@ -15,7 +15,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use weir_config::Protocol;
 
 use super::{exchange::Exchange, head::decimal, refuse::Refusal, worker::Worker};
-use crate::reason::Reason;
+use crate::{clock, plan::Route, reason::Reason};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -74,6 +74,18 @@ pub(super) fn request(
     parts.version = version;
     parts.headers = headers;
     Ok(Box::new(RequestHeader::from(parts)))
+}
+
+/// Says how much time is left as this try begins, where the caller said how much it had. Of a stream that
+/// is the caller's time alone: the route's own ends at the answer's header.
+pub(super) fn hand_on_deadline(exchange: &Exchange, route: &Route, header: &mut RequestHeader) {
+    let until = match route.stream {
+        true => exchange.asked.of_stream(),
+        false => Some(exchange.deadline.at),
+    };
+    if let Some(until) = until {
+        exchange.asked.hand_on(header, until, clock::now());
+    }
 }
 
 /// The length or the chunks of a body, and the one upgrade that passes.

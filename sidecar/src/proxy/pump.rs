@@ -179,7 +179,7 @@ impl<'a> Pump<'a> {
 
     /// Either side is always ahead of us, and never lets the timer speak: then it is asked here.
     fn check_total(&self, now: Time) -> Result<(), Stop> {
-        if !self.exchange.streamed && now >= self.exchange.deadline.at {
+        if self.exchange.ends_by().is_some_and(|at| now >= at) {
             return Err(self.overdue(due::Due::Total));
         }
         Ok(())

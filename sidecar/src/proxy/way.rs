@@ -15,7 +15,7 @@ use super::{
     refuse::{self, Refusal},
     stop::Stop,
 };
-use crate::{clock, reason::Reason};
+use crate::reason::Reason;
 
 /// A connection that can take the next request, with what was read of it.
 pub(super) struct Reusable {
@@ -59,14 +59,7 @@ async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result
     let Some(route) = exchange.route.clone() else {
         return Err(Stop::Refused(Refusal::new(Reason::Internal, "a request lost its route")));
     };
-    if clock::now() >= exchange.deadline.at {
-        let (name, whole) = exchange.whole_time();
-        let spent =
-            Refusal::new(Reason::Deadline, "the deadline was spent before the request arrived")
-                .threshold(name, whole.as_secs_f64())
-                .would_pass("a longer deadline".to_owned());
-        return Err(Stop::Refused(spent));
-    }
+    admit::deadline(exchange, &route).map_err(Stop::Refused)?;
     admit::rate(exchange, &route, session.req_header()).map_err(Stop::Refused)?;
     admit::breaker(exchange, &route).map_err(Stop::Refused)?;
     if route.stream || forward::is_websocket(session.req_header()) {

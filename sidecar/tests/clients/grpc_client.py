@@ -150,6 +150,28 @@ def total(client):
     assert client.unary("WasCancelled")(b"", timeout=PATIENCE) == b"yes"
 
 
+def time_remaining(client):
+    """A second and more has gone before the service sees the call; grpcio says seconds in floats."""
+    before = time.monotonic()
+    remaining = float(client.unary("TimeRemaining")(b"", timeout=PATIENCE))
+    assert 0 < remaining < PATIENCE, remaining
+    assert PATIENCE - remaining <= time.monotonic() - before + 1, remaining
+
+
+def too_late(client):
+    """Once the service is known to be slower than a caller waits, the call is refused on arrival."""
+    for _ in range(25):
+        assert client.unary("Slow")(b"", timeout=PATIENCE) == b""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        call = lambda: client.unary("Slow")(b"", timeout=0.1)
+        error = fails(call, grpc.StatusCode.DEADLINE_EXCEEDED)
+        # Now and then one is let through to find out, and ends when its time is over.
+        if "an answer takes" in error.details():
+            return trailers_only(error)
+    raise AssertionError("never refused")
+
+
 def trailers_only(error):
     """A refusal has one header block, which grpcio shows as trailers."""
     assert list(error.initial_metadata()) == [], error.initial_metadata()
@@ -160,6 +182,7 @@ def trailers_only(error):
 CASES = [
     unary, server_stream, client_stream, bidi_stream, metadata, failure, large,
     deadline, cancel, resource_exhausted, breaker_open, overloaded, total,
+    time_remaining, too_late,
 ]
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ It listens on a port of the system's choice, and ends when its standard input do
 
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -78,6 +79,17 @@ def silence(request, context):
     return b"too late"
 
 
+def slow(request, context):
+    """The message back, after some time."""
+    time.sleep(0.15)
+    return request
+
+
+def time_remaining(request, context):
+    """How many seconds the caller waits, as far as is known here."""
+    return b"%f" % context.time_remaining()
+
+
 def was_cancelled(request, context):
     """Waits until a call has been cancelled since the last question."""
     seen = cancelled.wait(PATIENCE)
@@ -91,6 +103,8 @@ def main():
         "Metadata": grpc.unary_unary_rpc_method_handler(metadata),
         "Failure": grpc.unary_unary_rpc_method_handler(failure),
         "Silence": grpc.unary_unary_rpc_method_handler(silence),
+        "Slow": grpc.unary_unary_rpc_method_handler(slow),
+        "TimeRemaining": grpc.unary_unary_rpc_method_handler(time_remaining),
         "WasCancelled": grpc.unary_unary_rpc_method_handler(was_cancelled),
         "ServerStream": grpc.unary_stream_rpc_method_handler(server_stream),
         "Wait": grpc.unary_stream_rpc_method_handler(wait),

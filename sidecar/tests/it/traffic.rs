@@ -9,6 +9,7 @@ mod breakers;
 mod clinic;
 mod concurrency;
 pub(crate) mod curl;
+mod deadlines;
 mod endpoints;
 mod explained;
 mod forwarding;

@@ -110,6 +110,7 @@ impl RouteCells {
             mine.fetch_add(theirs.load(Relaxed), Relaxed);
         }
         self.durations.take_over(&other.durations);
+        self.asides.take_over(&other.asides);
     }
 
     fn is_blank(&self) -> bool {

@@ -16,7 +16,7 @@ use prometheus_client::{
 use super::family::{Labels, counters, gauges};
 use crate::{
     observe::{
-        ledger::{self, RouteTotals, Totals},
+        ledger::{self, DeadlineHeader, RouteTotals, Totals},
         words::NONE,
     },
     plan::Plan,
@@ -49,6 +49,8 @@ impl Collector for Requests {
         ended(&mut encoder, &rows)?;
         answered(&mut encoder, &rows)?;
         shadowed(&mut encoder, &rows)?;
+        wasted(&mut encoder, &rows)?;
+        ignored(&mut encoder, &rows)?;
         durations(&mut encoder, &rows)
     }
 }
@@ -122,13 +124,51 @@ fn shadowed(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Resul
             let counted = |reason: &&Reason| {
                 let policy = matches!(
                     reason,
-                    Reason::RateLimited | Reason::BreakerOpen | Reason::Overloaded
+                    Reason::Deadline
+                        | Reason::RateLimited
+                        | Reason::BreakerOpen
+                        | Reason::Overloaded
                 );
                 policy && row.routed && row.current || row.totals.shadowed[reason.index()] > 0
             };
             Reason::ALL.iter().filter(counted).map(|reason| {
                 ((row.labels(), [("reason", reason.word())]), row.totals.shadowed[reason.index()])
             })
+        }),
+    )
+}
+
+fn wasted(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    counters(
+        encoder,
+        "weir_upstream_wasted_seconds",
+        "Time that upstreams have spent on requests whose answer nobody had in time.",
+        rows.iter().flat_map(|row| {
+            let asides = &row.totals.asides;
+            let shown = |reason: &&Reason| {
+                reason.wastes() && row.routed && row.current
+                    || asides.wasted_seconds(**reason) > 0.0
+            };
+            Reason::ALL.iter().filter(shown).map(|reason| {
+                ((row.labels(), [("reason", reason.word())]), asides.wasted_seconds(*reason))
+            })
+        }),
+    )
+}
+
+fn ignored(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    counters(
+        encoder,
+        "weir_deadlines_ignored",
+        "Values of trusted callers' deadline headers that say no time, or none that can be believed.",
+        rows.iter().flat_map(|row| {
+            let count = |header| row.totals.asides.deadlines_ignored(header);
+            let shown =
+                move |header: &DeadlineHeader| row.routed && row.current || count(*header) > 0;
+            DeadlineHeader::ALL
+                .into_iter()
+                .filter(shown)
+                .map(move |header| ((row.labels(), [("header", header.word())]), count(header)))
         }),
     )
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weir_config::{Key, Trip};
-use weir_policy::{Exceeded, Open, Overloaded, Threshold};
+use weir_policy::{Exceeded, Open, Overloaded, Threshold, TooLate};
 
 use crate::{
     observe::words::{BREAKER_NUMBERS, NONE},
@@ -12,6 +12,44 @@ use crate::{
     proxy::{exchange::Exchange, keys, refuse::Refusal},
     reason::{Reason, Stage},
 };
+
+pub(super) fn deadline_spent(exchange: &Exchange) -> Refusal {
+    let (name, whole) = exchange.whole_time();
+    Refusal::new(Reason::Deadline, "the deadline was spent before the request arrived")
+        .threshold(name, whole.as_secs_f64())
+        .would_pass("a longer deadline".to_owned())
+}
+
+/// It has so much time `left`, and a `wait` ahead of it.
+pub(super) fn too_late(
+    exchange: &Exchange,
+    left: Duration,
+    wait: Duration,
+    late: TooLate,
+) -> Refusal {
+    let short = in_words(wait.saturating_add(late.needed).saturating_sub(left));
+    let ahead = match wait {
+        Duration::ZERO => String::new(),
+        wait => format!(" after a wait of {}", in_words(wait)),
+    };
+    let (left_words, needed) = (in_words(left), in_words(late.needed));
+    let longer = match exchange.deadline.callers {
+        true => "a deadline of the caller that is longer",
+        false => "a timeout.total that is longer",
+    };
+    let (name, whole) = exchange.whole_time();
+    Refusal::new(
+        Reason::Deadline,
+        format!("{left_words} are left, and an answer takes {needed} at the least{ahead}"),
+    )
+    // Nothing changes sooner than the queue does, or than somebody finds out.
+    .retry_after(wait.max(late.probe_in).max(Duration::from_millis(1)))
+    .input("remaining_seconds", left.as_secs_f64())
+    .input("forecast_seconds", wait.as_secs_f64())
+    .threshold("needed_seconds", late.needed.as_secs_f64())
+    .threshold(name, whole.as_secs_f64())
+    .would_pass(format!("{longer} by {short}, or a faster upstream"))
+}
 
 pub(super) fn rate_limited(exchange: &Exchange, rate: &Rate, exceeded: Exceeded) -> Refusal {
     let settings = &rate.settings;

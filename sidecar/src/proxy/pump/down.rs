@@ -17,6 +17,7 @@ use crate::{
     clock,
     proxy::{
         connections::UpstreamSession,
+        deadline::Asked,
         exchange::Verdict,
         forward,
         refuse::{self, Refusal},
@@ -113,7 +114,13 @@ impl Pump<'_> {
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
         self.exchange.header_at = Some(self.upstream_at);
-        self.exchange.streamed = upgraded || self.route.stream;
+        if upgraded {
+            // A WebSocket outlives the request that it began with.
+            self.exchange.asked = Asked::default();
+        }
+        if upgraded || self.route.stream {
+            self.exchange.streams();
+        }
         self.exchange.ends(judge(&header));
         if end {
             // gRPC that fails at once says so in this header (Trailers-Only).
@@ -122,6 +129,9 @@ impl Pump<'_> {
             // How long a stream lasts says nothing of the upstream; that it has begun does.
             let verdict = self.verdict();
             self.exchange.settle(verdict);
+        }
+        if self.exchange.reason() == Some(Reason::Ok) {
+            self.exchange.answered_well(self.upstream_at);
         }
         let bodiless = upgraded
             || end && self.session.req_header().method == Method::HEAD

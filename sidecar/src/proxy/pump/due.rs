@@ -25,7 +25,7 @@ pub(super) enum Due {
 impl Pump<'_> {
     /// The nearest deadline.
     fn due(&self) -> (Time, Due) {
-        let total = (!self.exchange.streamed).then_some((self.exchange.deadline.at, Due::Total));
+        let total = self.exchange.ends_by().map(|at| (at, Due::Total));
         let nearest = [total, self.due_of_upload(), self.due_of_answer()];
         let nearest = nearest.into_iter().flatten().min_by_key(|(at, _)| *at);
         nearest.unwrap_or((self.last() + self.route.timeout.idle, Due::Idle))

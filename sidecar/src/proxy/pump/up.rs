@@ -40,6 +40,7 @@ impl Pump<'_> {
         }
         if last {
             self.upload = Upload::Done;
+            self.exchange.handed_over_at = Some(self.client_at);
         }
         match self.to_upstream.window() {
             Some(window) => window.give(body, last),

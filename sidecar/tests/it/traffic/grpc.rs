@@ -5,16 +5,25 @@ use crate::weir::{Weir, until};
 
 /// grpcio's server, and a sidecar before it with these settings for its one route.
 fn behind(route: &str) -> (Server, Weir) {
+    started("", route)
+}
+
+fn started(top: &str, route: &str) -> (Server, Weir) {
     let server = Server::start(&mut python("grpc_server.py"));
     let weir = Weir::start(&format!(
-        "listeners:\n  - address: 127.0.0.1:0\n    routes: [{{ name: all, upstream: app, {route} }}]\n\
+        "{top}listeners:\n  - address: 127.0.0.1:0\n    routes: [{{ name: all, upstream: app, {route} }}]\n\
          upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: h2 }} }}\n",
         server.address()
     ));
     (server, weir)
 }
 
-fn client(weir: &Weir, case: &str) {
+/// The same, where callers are believed.
+pub(super) fn behind_trusting(route: &str) -> (Server, Weir) {
+    started("trusted: [127.0.0.1]\n", route)
+}
+
+pub(super) fn client(weir: &Weir, case: &str) {
     check(python("grpc_client.py").args([&weir.address().to_string(), case]));
 }
 
