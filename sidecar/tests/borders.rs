@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weir-policy", &["weir-config"]),
     ("weir-pool", &[]),
     ("weir-clinic", &["weir-pool", "weir-profiles"]),
+    ("weir-load", &["weir-config", "weir-profiles"]),
     ("weir", &["weir-config", "weir-policy", "weir-pool", "weir-profiles", "weir-clinic"]),
 ];
 
