@@ -1,5 +1,5 @@
 # What a newcomer needs: `make demo` and `make test` set up all they use, and say what they install.
-.PHONY: setup demo test bench
+.PHONY: setup demo test bench overload
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -26,3 +26,10 @@ bench:
 	cargo bench --package weir-policy
 	cargo build --release --package weir --bin weir --example bare
 	python3 bench/run.py
+
+# Goodput under overload, in front of a service of known capacity: Weir, Envoy, HAProxy and nothing. Says
+# first how long it takes (about half an hour); `make overload ARGS=--quick` takes some minutes.
+overload:
+	@scripts/setup build test bench
+	cargo build --release --package weir --bin weir --package weir-load
+	python3 bench/overload.py $(ARGS)
