@@ -31,9 +31,10 @@ def generated(store, results):
 
 def circumstances(store):
     machine, settings = store["machine"], store["settings"]
+    kernel = ".".join(machine["kernel"].split(".")[:2])
     quick = "**A quick run: one round of short cells, so take it as a sketch.** " if settings["quick"] else ""
     return (
-        f"{quick}{machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}; rounds: "
+        f"{quick}{machine['cores']} cores ({machine['cpu']}), Linux {kernel}; rounds: "
         f"{settings['rounds']}; measured for {settings['measured_s']:g} s after {settings['warm_s']:g} s of "
         "the same load. Bold is what meets its aim. Latencies and refusals are the worst of 2x, 5x and 10x."
     )
