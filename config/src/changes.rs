@@ -101,8 +101,9 @@ fn breakers<'a>(routes: &[&'a Route]) -> impl Iterator<Item = (&'a String, &'a B
     routes.iter().map(|route| (&route.breaker.name, &route.breaker))
 }
 
+/// Those of routes; the one that an upstream has is a setting of it.
 fn concurrency<'a>(routes: &[&'a Route]) -> impl Iterator<Item = (&'a String, &'a Concurrency)> {
-    routes.iter().map(|route| (&route.concurrency.name, &route.concurrency))
+    routes.iter().filter_map(|route| route.concurrency.as_ref()).map(|limit| (&limit.name, limit))
 }
 
 /// A route that is new or gone does not change its listener; the order of the others does.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Breaker, Concurrency, Deadline, RateLimit, RouteLimits, Timeout};
+use crate::{Breaker, Concurrency, Deadline, Priorities, RateLimit, RouteLimits, Timeout};
 
 /// A route with all its policies.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,10 +24,12 @@ pub struct Route {
     pub rate_limits: Vec<RateLimit>,
     /// The breaker; adaptive by default.
     pub breaker: Breaker,
-    /// The concurrency limit.
-    pub concurrency: Concurrency,
     /// What becomes of a request that cannot make it.
     pub deadline: Deadline,
+    /// A concurrency limit of its own; `None` leaves it to that of the upstream.
+    pub concurrency: Option<Concurrency>,
+    /// How its requests get their class.
+    pub priority: Priorities,
     /// The times.
     pub timeout: Timeout,
     /// The sizes.

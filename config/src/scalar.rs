@@ -7,6 +7,7 @@
 mod address;
 mod count;
 mod decimal;
+mod either;
 mod endpoint;
 mod flag;
 mod http;
@@ -22,6 +23,7 @@ mod word;
 pub(crate) use address::{Bind, Cidr};
 pub(crate) use count::Count;
 pub(crate) use decimal::Decimal;
+pub(crate) use either::Or;
 pub(crate) use flag::Flag;
 pub(crate) use http::{HeaderName, HeaderValue, Host, Method, Param, ServerName, Url};
 pub(crate) use name::Name;

@@ -4,6 +4,8 @@ pub(crate) mod yaml;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use crate::Concurrency;
+
 /// A service with one or more endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -13,6 +15,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// How one is chosen.
     pub balance: Balance,
+    /// The limit that routes without one of their own share; adaptive by default.
+    pub concurrency: Concurrency,
     /// What is spoken: HTTP/1.1 by default.
     pub protocol: Protocol,
     /// How TLS is spoken; `None` is cleartext.

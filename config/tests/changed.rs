@@ -51,7 +51,7 @@ fn each_change_is_told_where_it_is() {
     check(&[("qps: 1", "qps: 2")], "rate_limits ~a");
     check(&[(", rate_limit: { qps: 1 }", "")], "rate_limits -a");
     check(&[("path: /b }", "path: /c }")], "routes ~b");
-    check(&[("name: b", "name: c")], "routes +c -b, breakers +c -b, concurrency +c -b");
+    check(&[("name: b", "name: c")], "routes +c -b, breakers +c -b");
     let b = "      - { name: b, match: { path: /b }, upstream: app }\n";
     let egress = "    routes:\n      - { name: c, upstream: drugs }\n";
     let moved = [(b, String::new()), ("    upstream: drugs\n", format!("{egress}{b}"))];
@@ -74,7 +74,7 @@ fn routes_in_another_order_change_their_listener() {
     let b = "      - { name: b, match: { path: /b }, upstream: app }\n";
     check(&[(&format!("{a}{b}"), &format!("{b}{a}"))], "listeners ~ingress");
     let c = "      - { name: c, match: { path: /c }, upstream: app }\n";
-    let told = "routes +c, breakers +c, concurrency +c";
+    let told = "routes +c, breakers +c";
     check(&[(a, &format!("{c}{a}"))], told);
 }
 

@@ -128,12 +128,48 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn bounds()(
+        (min, more, share) in (1..=500_000_u32, 0..=500_000_u32, 0.0..=1.0_f64),
+    ) -> AdaptiveLimit {
+        let count = |count| NonZeroU32::new(count).unwrap();
+        let start = min + (f64::from(more) * share) as u32;
+        AdaptiveLimit { start: count(start), min: count(min), max: count(min + more) }
+    }
+}
+
+prop_compose! {
+    fn concurrency()(
+        limit in prop_oneof![
+            nonzero(1_000_000).prop_map(ConcurrencyLimit::Fixed),
+            bounds().prop_map(ConcurrencyLimit::Adaptive),
+        ],
+        (length, timeout) in (option::of(0..=1_000_000_u32), option::of(duration())),
+        (fair_per, mode) in (key(), mode()),
+    ) -> Concurrency {
+        Concurrency { name: String::new(), limit, queue: Queue { length, timeout }, fair_per, mode }
+    }
+}
+
+prop_compose! {
+    fn priorities()(
+        default in prop::sample::select(&Priority::ALL),
+        header in option::of("x-[a-z]{1,9}"),
+        classes in prop::sample::subsequence(vec![Priority::High, Priority::Normal, Priority::Low], 0..=3),
+        nets in vec((any::<std::net::IpAddr>(), 0..=32_u8), 1..3),
+    ) -> Priorities {
+        let net = |&(ip, bits)| ipnet::IpNet::new(ip, bits).unwrap().trunc();
+        let nets: Vec<_> = nets.iter().map(net).collect();
+        Priorities { default, header, clients: classes.into_iter().map(|class| (class, nets.clone())).collect() }
+    }
+}
+
+prop_compose! {
     fn route()(
         (name, matches, stream) in (name(), matches(), any::<bool>()),
         rate_limits in vec(rate_limit(), 0..3),
         (trip, endpoint, breaker_mode) in (prop_oneof![adaptive(), open()], any::<bool>(), mode()),
-        (limit, length, wait, mode) in (nonzero(1_000_000), 0..=1_000_000_u32, duration(), mode()),
         (timeout, deadline) in (timeout(), mode()),
+        (concurrency, priority) in (option::of(concurrency()), priorities()),
         (body, streams) in (0..=1_u64 << 40, nonzero(1_000_000)),
     ) -> Route {
         let per = if endpoint { BreakerScope::Endpoint } else { BreakerScope::Route };
@@ -146,8 +182,9 @@ prop_compose! {
             stream,
             rate_limits,
             breaker: Breaker { name: String::new(), trip, per, mode: breaker_mode },
-            concurrency: Concurrency { name: String::new(), limit, queue: Queue { length, timeout: wait }, mode },
             deadline: Deadline { mode: deadline },
+            concurrency,
+            priority,
             timeout,
             limits: RouteLimits { body: ByteSize(body), streams },
         }
@@ -181,6 +218,7 @@ prop_compose! {
     fn upstream()(
         endpoint in endpoint(),
         (least, h2) in (any::<bool>(), any::<bool>()),
+        concurrency in concurrency(),
         tls in option::of(("[a-z]{1,9}\\.[a-z]{1,5}", option::of("/[a-z$ ]{0,8}[a-z]"))),
         (keepalive, dns_refresh) in (duration(), duration()),
         go_pprof in option::of("https?://[a-z0-9]{1,9}(:[0-9]{1,4})?/[a-z/$]{0,9}"),
@@ -188,6 +226,7 @@ prop_compose! {
         Upstream {
             name: "app".to_owned(),
             endpoints: vec![endpoint],
+            concurrency: Concurrency { name: "app".to_owned(), ..concurrency },
             balance: if least { Balance::LeastRequests } else { Balance::RoundRobin },
             protocol: if h2 { Protocol::H2 } else { Protocol::H1 },
             tls: tls.map(|(sni, ca)| Tls { sni, ca: ca.map(Into::into) }),
@@ -234,7 +273,9 @@ fn name_apart(config: &mut Config) {
         for (r, route) in listener.routes.iter_mut().enumerate() {
             route.name += &format!(" {l}.{r}");
             route.breaker.name = format!("{} breaker", route.name);
-            route.concurrency.name = format!("{} limit", route.name);
+            if let Some(concurrency) = &mut route.concurrency {
+                concurrency.name = format!("{} limit", route.name);
+            }
             for (index, limit) in route.rate_limits.iter_mut().enumerate() {
                 limit.name = format!("{} {index}", route.name);
             }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use weir_config::{Config, Mode, load, show};
+use weir_config::{ConcurrencyLimit, Config, Mode, load, show};
 
 fn env(name: &str) -> Option<String> {
     let value = match name {
@@ -46,7 +46,9 @@ fn a_variable_is_read_as_what_its_place_takes() {
     assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
     assert_eq!((route.name.as_str(), route.stream), ("42", true));
     assert_eq!((route.rate_limits[0].qps, route.rate_limits[0].mode), (2.5, Mode::Shadow));
-    assert_eq!((route.concurrency.limit.get(), route.concurrency.queue.length), (7, 3));
+    let concurrency = route.concurrency.as_ref().expect("its own");
+    assert_eq!(concurrency.limit, ConcurrencyLimit::Fixed(7.try_into().unwrap()));
+    assert_eq!(concurrency.queue.length, Some(3));
     assert_eq!(route.timeout.total.as_secs(), 90);
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn is_key(word: &str) -> bool {
 
 /// Where a key that is written elsewhere goes; `None` when there is none like it, or in many places.
 pub(super) fn help(written: &str) -> Option<String> {
-    const PLACES_MAX: usize = 4;
+    const PLACES_MAX: usize = 6;
     let keys: Vec<&'static str> = PLACES.keys().copied().collect();
     let key = spelling(written, &keys)?;
     let places = PLACES.get(key).filter(|places| places.len() <= PLACES_MAX)?;

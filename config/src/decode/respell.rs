@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Where one value stands for a whole section and several keys would take it, one of these is meant.
-const MEANT: [&str; 8] =
-    ["total", "deadline", "path_prefix", "qps", "error_ratio", "header", "address", "sni"];
+const MEANT: [&str; 9] =
+    ["limit", "total", "deadline", "path_prefix", "qps", "error_ratio", "header", "address", "sni"];
 
 /// A value as the section that it stands for: `64` as `{ limit: 64 }`; `None` when that is not clear.
 pub(super) fn section<T: Decode>(node: NodeId, reader: &Reader<'_>) -> Option<String> {

@@ -72,6 +72,11 @@ word! {
     }
 }
 
+/// The client's address, as a default.
+pub(crate) const fn client() -> KeyForm {
+    WordOr::Word(KeyWord::Client)
+}
+
 impl RateLimitYaml {
     /// `name` is the one derived from the route.
     pub(crate) fn value(self, name: &str, reader: &mut Reader<'_>) -> Option<RateLimit> {
@@ -131,7 +136,8 @@ fn keys(per: At<OneOrMany<KeyForm>>, reader: &mut Reader<'_>) -> Option<Vec<Key>
     whole.then_some(keys)
 }
 
-fn key(form: KeyForm, node: NodeId, reader: &mut Reader<'_>) -> Option<Key> {
+/// What is written; `None` when something is wrong with it.
+pub(crate) fn key(form: KeyForm, node: NodeId, reader: &mut Reader<'_>) -> Option<Key> {
     let yaml = match form {
         WordOr::Word(KeyWord::Route) => return Some(Key::Route),
         WordOr::Word(KeyWord::Client) => return Some(Key::Client { v6_prefix: V6_PREFIX }),
@@ -155,7 +161,7 @@ fn key(form: KeyForm, node: NodeId, reader: &mut Reader<'_>) -> Option<Key> {
     }
 }
 
-fn of_key(key: &Key) -> KeyForm {
+pub(crate) fn of_key(key: &Key) -> KeyForm {
     let none = KeyYaml { client: None, header: None, cookie: None, query: None };
     WordOr::Mapping(match key {
         Key::Route => return WordOr::Word(KeyWord::Route),

@@ -7,6 +7,7 @@ use crate::{
     deadline::yaml::DeadlineYaml,
     decode::{At, OneOrMany, Reader, Section, closest, section},
     limits::yaml::RouteLimitsYaml,
+    priority::yaml::{self as priority, PriorityForm},
     rate_limit::yaml::RateLimitYaml,
     route::matching::MatchYaml,
     scalar::{Flag, Name},
@@ -30,10 +31,12 @@ section! {
         rate_limit: Option<At<OneOrMany<RateLimitYaml>>>,
         /// When to stop asking an upstream that fails; adaptive by default.
         breaker: Option<At<BreakerForm>>,
-        /// How many at once, and how many may wait.
-        concurrency: Section<ConcurrencyYaml>,
         /// Whether a request that cannot make it any more is refused on arrival.
         deadline: Section<DeadlineYaml>,
+        /// How many at once, and how many may wait; by default the route shares the limit of its upstream, which adapts.
+        concurrency: Option<At<ConcurrencyYaml>>,
+        /// Which requests are refused last under overload: a class, or how each request gets its own.
+        priority: Option<At<PriorityForm>>,
         /// How long each part of a request may take.
         timeout: Section<TimeoutYaml>,
         /// How large, how many.
@@ -74,23 +77,20 @@ impl RouteYaml {
             }
             None => Some(breaker::default(&route)),
         };
-        let concurrency_at = self.concurrency.0.node();
-        let concurrency = self.concurrency.0.take().and_then(|yaml| yaml.value(&route));
-        if unique && let (Some(breaker), Some(concurrency)) = (&breaker, &concurrency) {
-            scope.breakers.claim(
-                breaker.name.clone(),
-                breaker_at,
-                "the breaker's name",
-                RENAME,
-                reader,
-            );
-            scope.limits.claim(
-                concurrency.name.clone(),
-                concurrency_at,
-                "the concurrency limit's name",
-                RENAME,
-                reader,
-            );
+        let concurrency_at = self.concurrency.as_ref().map_or(node, At::node);
+        let concurrency = match self.concurrency {
+            Some(yaml) => {
+                yaml.take().and_then(|yaml| yaml.value(&route, concurrency_at, reader)).map(Some)
+            }
+            None => Some(None),
+        };
+        if unique && let Some(breaker) = &breaker {
+            let name = breaker.name.clone();
+            scope.breakers.claim(name, breaker_at, "the breaker's name", RENAME, reader);
+        }
+        if unique && let Some(Some(concurrency)) = &concurrency {
+            let (name, what) = (concurrency.name.clone(), "the concurrency limit's name");
+            scope.limits.claim(name, concurrency_at, what, RENAME, reader);
         }
         Some(Route {
             name: name?,
@@ -101,6 +101,7 @@ impl RouteYaml {
             breaker: breaker?,
             concurrency: concurrency?,
             deadline: deadline?,
+            priority: priority::value(self.priority)?,
             timeout: timeout?,
             limits: limits?,
         })
@@ -116,8 +117,9 @@ impl RouteYaml {
             stream: At::of(Flag(route.stream)),
             rate_limit: (!limits.is_empty()).then(|| At::of(OneOrMany(limits))),
             breaker: Some(At::of(breaker::of(&route.breaker))),
-            concurrency: Section(At::of(ConcurrencyYaml::of(&route.concurrency))),
             deadline: Section(At::of(DeadlineYaml::of(&route.deadline))),
+            concurrency: route.concurrency.as_ref().map(|one| At::of(ConcurrencyYaml::of(one))),
+            priority: Some(At::of(priority::of(&route.priority))),
             timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
             limits: Section(At::of(RouteLimitsYaml::of(&route.limits, route.stream))),
         }
@@ -132,8 +134,9 @@ impl RouteYaml {
             stream: At::of(Flag(false)),
             rate_limit: None,
             breaker: None,
-            concurrency: Section::absent(owner, reader),
             deadline: Section::absent(owner, reader),
+            concurrency: None,
+            priority: None,
             timeout: Section::absent(owner, reader),
             limits: Section::absent(owner, reader),
         }

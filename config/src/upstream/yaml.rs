@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::{
     Balance, Endpoint, Protocol, Tls, Upstream,
+    concurrency::yaml::ConcurrencyYaml,
     decode::{At, List, Reader, Section, optional, section},
     scalar::{FilePath, Period, ServerName, Time, Url, word},
     tree::NodeId,
@@ -16,6 +17,8 @@ section! {
         endpoints: At<List<Endpoint, 1>>,
         /// How an endpoint is chosen.
         balance: At<Balance> = Balance::RoundRobin,
+        /// How many at once, over all routes that have no limit of their own.
+        concurrency: Section<ConcurrencyYaml>,
         /// What is spoken: HTTP/1.1 or HTTP/2.
         protocol: At<Protocol> = Protocol::H1,
         /// How TLS is spoken; cleartext by default.
@@ -71,8 +74,12 @@ impl UpstreamYaml {
                 at.take().and_then(|yaml| yaml.value(node, endpoints.as_deref(), reader)).map(Some)
             }
         };
+        let concurrency_at = self.concurrency.0.node();
+        let concurrency = self.concurrency.0.take();
+        let concurrency = concurrency.and_then(|yaml| yaml.value(&name, concurrency_at, reader));
         Some(Upstream {
             name,
+            concurrency: concurrency?,
             endpoints: endpoints?,
             balance: self.balance.take()?,
             protocol: self.protocol.take()?,
@@ -91,6 +98,7 @@ impl UpstreamYaml {
         Self {
             endpoints: At::of(List(upstream.endpoints.iter().cloned().map(At::of).collect())),
             balance: At::of(upstream.balance),
+            concurrency: Section(At::of(ConcurrencyYaml::of(&upstream.concurrency))),
             protocol: At::of(upstream.protocol),
             tls: upstream.tls.as_ref().map(|value| At::of(tls(value))),
             keepalive: At::of(Time(upstream.keepalive)),

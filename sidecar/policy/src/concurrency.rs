@@ -4,8 +4,14 @@
 //! are apart so that a limit that adapts can take the place of a fixed one without touching what must
 //! never miscount.
 
+mod allowance;
 mod in_flight;
 mod limit;
+mod pace;
+mod pressure;
+mod queue;
+mod usage;
 
-pub use in_flight::{Entered, InFlight, Overloaded, Place};
+pub use in_flight::{Entered, InFlight, Overloaded};
 pub use limit::{Fixed, Limit, Sample};
+pub use queue::{Claim, Place};

@@ -20,7 +20,7 @@ mod time;
 
 pub use balance::Balancer;
 pub use breaker::{Breaker, Open, Outcome, Snapshot, State, Threshold, Ticket};
-pub use concurrency::{Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
+pub use concurrency::{Claim, Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
 pub use rate_limit::{Debit, Exceeded, RateLimiter};
 pub use service_time::{Fit, ServiceTime, TooLate};
 pub use time::Time;

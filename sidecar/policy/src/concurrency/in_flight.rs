@@ -6,16 +6,24 @@
 //! permit is free" are never judged apart: the last permit cannot come back unseen while somebody is
 //! joining the queue. `tests/in_flight_loom.rs` walks the interleavings of that.
 //!
-//! A permit that is released goes straight to the longest waiter. It is never free in between, so no
-//! newcomer overtakes, and a permit granted stays within the limit.
+//! A permit that is released goes straight to the waiter whose turn it is ([`Queue`]). It is never free
+//! in between, so no newcomer overtakes, and a permit granted stays within the limit. How many may wait
+//! is for [`Allowance`] to say, and follows whether more arrive than can be served ([`Pressure`]).
 
 use std::{
-    collections::VecDeque,
     fmt::{self, Debug, Formatter},
-    sync::{PoisonError, atomic::AtomicU32},
+    sync::PoisonError,
     time::Duration,
 };
 
+use weir_config::{ConcurrencyLimit, Priority};
+
+use super::{
+    allowance::Allowance,
+    pace::Pace,
+    pressure::Pressure,
+    queue::{Claim, Left, Order, Place, Queue},
+};
 use crate::{
     Fixed, Limit, Sample, Time,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
@@ -26,8 +34,9 @@ use crate::{
 /// Whoever holds a permit ends it with one [`release`](Self::release).
 pub struct InFlight<W> {
     limit: Box<dyn Limit>,
-    /// How many may wait; zero for none.
-    queue_length: AtomicU32,
+    allowance: Allowance,
+    pressure: Pressure,
+    pace: Pace,
     counts: AtomicU64,
     queue: Mutex<Queue<W>>,
     /// Nanoseconds that the last one to leave the queue with a permit had waited.
@@ -36,18 +45,21 @@ pub struct InFlight<W> {
 
 /// What became of a request that asked for a permit and was ready to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entered {
+pub enum Entered<W> {
     /// It holds a permit.
     Granted,
     /// It waits; its waker will be handed to whoever releases a permit for it.
-    Waiting(Place),
+    Waiting {
+        /// What it needs to give up.
+        place: Place,
+        /// How long it should wait before it does.
+        patience: Duration,
+        /// Whose place it has taken over: it must be woken, and told.
+        pushed_out: Option<W>,
+    },
     /// There is no room to wait.
     Full(Overloaded),
 }
-
-/// A place in the queue: what a waiter needs to give up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(u64);
 
 /// Why there was no permit, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,36 +70,29 @@ pub struct Overloaded {
     pub limit: u32,
     /// Requests that wait.
     pub queued: u32,
-    /// Requests that may wait.
+    /// Requests that may wait, for one of its class.
     pub queue_length: u32,
-}
-
-struct Queue<W> {
-    /// By place, the longest waiter first.
-    waiters: VecDeque<Waiter<W>>,
-    next: Place,
-}
-
-struct Waiter<W> {
-    place: Place,
-    since: Time,
-    waker: W,
 }
 
 impl<W> InFlight<W> {
     /// Nothing in flight, nobody waiting, under the configured limit.
     pub fn new(settings: &weir_config::Concurrency) -> Self {
-        Self::with_limit(Box::new(Fixed::new(settings.limit)), settings.queue.length)
+        let limit = match settings.limit {
+            ConcurrencyLimit::Fixed(limit) => Fixed::new(limit),
+            ConcurrencyLimit::Adaptive(bounds) => Fixed::new(bounds.max),
+        };
+        Self::with_limit(Box::new(limit), settings.queue)
     }
 
-    /// The same under any limit. `queue_length` may wait; zero refuses at once.
-    pub fn with_limit(limit: Box<dyn Limit>, queue_length: u32) -> Self {
-        let queue = Queue { waiters: VecDeque::new(), next: Place(0) };
+    /// The same under any limit.
+    pub fn with_limit(limit: Box<dyn Limit>, queue: weir_config::Queue) -> Self {
         Self {
             limit,
-            queue_length: AtomicU32::new(queue_length),
+            allowance: Allowance::new(&queue),
+            pressure: Pressure::new(),
+            pace: Pace::default(),
             counts: AtomicU64::new(0),
-            queue: Mutex::new(queue),
+            queue: Mutex::new(Queue::new()),
             last_wait: AtomicU64::new(0),
         }
     }
@@ -96,14 +101,18 @@ impl<W> InFlight<W> {
     /// allowed now; see [`grant`](Self::grant) for those who wait when there is room for them.
     pub fn reconfigure(&self, settings: &weir_config::Concurrency) {
         self.limit.reconfigure(settings);
-        self.queue_length.store(settings.queue.length, Ordering::Relaxed);
+        self.allowance.reconfigure(&settings.queue);
     }
 
     /// Takes a permit if there is one and nobody waits for it.
     #[must_use = "a permit that was taken must be released"]
     pub fn try_acquire(&self) -> bool {
         let limit = self.limit.current();
-        self.update(|counts| counts.acquired(limit)).is_ok()
+        let acquired = self.update(|counts| counts.acquired(limit)).is_ok();
+        if acquired {
+            self.pressure.passed(limit);
+        }
+        acquired
     }
 
     /// Takes a permit whether or not there is one: for a policy that only counts what it would refuse.
@@ -112,26 +121,42 @@ impl<W> InFlight<W> {
     }
 
     /// Takes a permit, or a place in the queue. `make` makes the waker, only if it is needed.
-    #[must_use = "a permit or a place that was taken must be given up"]
-    pub fn enqueue(&self, make: impl FnOnce() -> W, now: Time) -> Entered {
-        let (limit, queue_length) = (self.limit.current(), self.queue_length());
-        match self.update(|counts| counts.acquired(limit)) {
-            Ok(_) => return Entered::Granted,
-            // Refused without touching the lock: a full queue is where the crowd is.
-            Err(seen) if seen.queued >= queue_length => return self.full(seen, limit),
-            Err(_) => {}
+    #[must_use = "a permit or a place that was taken must be given up, and who was pushed out be told"]
+    pub fn enqueue(&self, claim: Claim, make: impl FnOnce() -> W, now: Time) -> Entered<W> {
+        let limit = self.limit.current();
+        let Err(seen) = self.update(|counts| counts.acquired(limit)) else {
+            self.pressure.passed(limit);
+            return Entered::Granted;
+        };
+        self.pressure.arrived(claim.priority, limit);
+        let standing = self.pressure.is_standing(claim.priority);
+        let length = self.allowance.length(limit, standing);
+        let full = |Counts { in_flight, queued }| {
+            Entered::Full(Overloaded { in_flight, limit, queued, queue_length: length })
+        };
+        if length == 0 {
+            return full(seen);
         }
         let mut queue = self.lock();
-        let enter = |counts: Counts| counts.acquired(limit).or(counts.joined(queue_length));
-        match self.update(enter) {
-            Ok(seen) if seen.has_room(limit) => Entered::Granted,
-            Ok(_) => Entered::Waiting(queue.push(make(), now)),
-            Err(seen) => self.full(seen, limit),
+        let pushed_out =
+            match self.update(|counts| counts.acquired(limit).or(counts.joined(length))) {
+                Ok(seen) if seen.has_room(limit) => return Entered::Granted,
+                Ok(_) => None,
+                // One comes and one goes: the number of those who wait is the same.
+                Err(seen) => match queue.push_out(claim) {
+                    Some(waiter) => Some(waiter.waker),
+                    None => return full(seen),
+                },
+            };
+        Entered::Waiting {
+            place: queue.push(claim, make(), now),
+            patience: self.allowance.patience(self.pace.mean(), standing),
+            pushed_out,
         }
     }
 
-    /// Ends a permit, by handing it to the longest waiter if there is one. The waker comes back: wake
-    /// it, and if nobody is there any more, release again on its behalf.
+    /// Ends a permit, by handing it to a waiter if there is one. The waker comes back: wake it, and if
+    /// nobody is there any more, release again on its behalf.
     #[must_use = "the waiter holds the permit now and must be woken"]
     pub fn release(&self, now: Time) -> Option<W> {
         let limit = self.limit.current();
@@ -150,6 +175,11 @@ impl<W> InFlight<W> {
         }
     }
 
+    /// Says how long a permit was held that ends now.
+    pub fn on_held(&self, time: Duration) {
+        self.pace.held(time);
+    }
+
     /// Grants one more waiter a permit when the limit has risen since they came; call it until `None`.
     #[must_use = "the waiter holds the permit now and must be woken"]
     pub fn grant(&self, now: Time) -> Option<W> {
@@ -160,12 +190,16 @@ impl<W> InFlight<W> {
         })
     }
 
-    /// A waiter gives up. False when its permit was granted already: then it holds it and must release
-    /// it.
+    /// A waiter gives up, or was pushed out. False when its permit was granted already: then it holds it
+    /// and must release it.
     #[must_use = "a waiter that was granted a permit must release it"]
     pub fn leave(&self, place: Place) -> bool {
         let mut queue = self.lock();
-        queue.remove(place) && self.update(Counts::left).is_ok()
+        match queue.leave(place) {
+            Left::Waiting => self.update(Counts::left).is_ok(),
+            Left::PushedOut => true,
+            Left::Granted => false,
+        }
     }
 
     /// Tells the limit what the upstream did; see [`grant`](Self::grant) for when it rises.
@@ -188,9 +222,26 @@ impl<W> InFlight<W> {
         self.counts().queued
     }
 
-    /// Requests that may wait.
+    /// Requests that may wait, for one of the lowest class.
     pub fn queue_length(&self) -> u32 {
-        self.queue_length.load(Ordering::Relaxed)
+        self.allowance.length(self.limit.current(), self.is_standing())
+    }
+
+    /// Whether more arrive than can be served, so that the queue does not empty any more.
+    pub fn is_standing(&self) -> bool {
+        self.pressure.is_standing(Priority::Low)
+    }
+
+    /// How long a request of this class would wait if it asked now; zero when there is a permit.
+    pub fn forecast(&self, priority: Priority) -> Duration {
+        let limit = self.limit.current();
+        let counts = self.counts();
+        let ahead = match counts {
+            counts if counts.has_room(limit) => return Duration::ZERO,
+            Counts { queued: 0, .. } => 0,
+            _ => self.lock().ahead_of(priority),
+        };
+        self.pace.until_ended(ahead + 1, limit)
     }
 
     /// How long the last one to leave the queue with a permit had waited; zero before the first.
@@ -198,19 +249,23 @@ impl<W> InFlight<W> {
         Duration::from_nanos(self.last_wait.load(Ordering::Relaxed))
     }
 
-    fn full(&self, seen: Counts, limit: u32) -> Entered {
-        let Counts { in_flight, queued } = seen;
-        Entered::Full(Overloaded { in_flight, limit, queued, queue_length: self.queue_length() })
-    }
-
-    /// Takes the longest waiter out of the queue if `step` allows, which must count one less waiting.
+    /// Takes the next waiter out of the queue if `step` allows, which must count one less waiting.
     fn pop(&self, now: Time, step: impl Fn(Counts) -> Option<Counts>) -> Option<W> {
         let mut queue = self.lock();
         self.update(step).ok()?;
-        let waiter = queue.waiters.pop_front()?;
+        self.pressure.served(self.limit.current());
+        let waiter = queue.pop(|priority| self.order(priority))?;
         let waited = now.as_nanos().saturating_sub(waiter.since.as_nanos());
         self.last_wait.store(waited, Ordering::Relaxed);
         Some(waiter.waker)
+    }
+
+    /// A queue of our own length is short once it is standing; a longer one is served from its end.
+    fn order(&self, priority: Priority) -> Order {
+        match self.allowance.has_length() && self.pressure.is_standing(priority) {
+            true => Order::NewestFirst,
+            false => Order::OldestFirst,
+        }
     }
 
     /// Replaces the counts by what `step` makes of them. Returns those it saw, as an error when it made
@@ -275,26 +330,12 @@ impl Counts {
     }
 }
 
-impl<W> Queue<W> {
-    fn push(&mut self, waker: W, since: Time) -> Place {
-        let place = self.next;
-        self.next = Place(place.0 + 1);
-        self.waiters.push_back(Waiter { place, since, waker });
-        place
-    }
-
-    fn remove(&mut self, place: Place) -> bool {
-        let found = self.waiters.binary_search_by_key(&place, |waiter| waiter.place);
-        found.is_ok_and(|index| self.waiters.remove(index).is_some())
-    }
-}
-
 impl<W> Debug for InFlight<W> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("InFlight")
             .field("counts", &self.counts())
             .field("limit", &self.limit)
-            .field("queue_length", &self.queue_length)
+            .field("allowance", &self.allowance)
             .finish_non_exhaustive()
     }
 }

@@ -51,6 +51,8 @@ impl Limit for Fixed {
     fn on_sample(&self, _: Sample, _: Time) {}
 
     fn reconfigure(&self, settings: &weir_config::Concurrency) {
-        self.0.store(settings.limit.get(), Relaxed);
+        if let weir_config::ConcurrencyLimit::Fixed(limit) = settings.limit {
+            self.0.store(limit.get(), Relaxed);
+        }
     }
 }

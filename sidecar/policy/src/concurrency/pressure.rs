@@ -1,0 +1,81 @@
+//! Whether more arrive than can be served, by class.
+//!
+//! A queue that is long for a moment absorbs a burst; one that does not empty any more only makes
+//! everybody late. What tells them apart are those who ask while there is no permit, and the permits
+//! that are handed on: a running share of the former among both. As long as all who wait are served in
+//! the end, one comes for one that goes, and the share stays at a half whatever the load. Beyond, it is
+//! that of the excess: at twice the capacity, two thirds.
+//!
+//! The share is kept for each class with those above it, because these are served first: low requests
+//! may be too many while the high ones are not.
+//!
+//! Time does not enter, so neither a service's speed nor a clock that jumps makes a difference. Two
+//! threads that count at once may lose one event of many.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use weir_config::Priority;
+
+/// The running shares, each of [`ONE`].
+#[derive(Debug)]
+pub(super) struct Pressure([AtomicU32; Priority::ALL.len()]);
+
+const ONE: u32 = 1 << 30;
+const HALF: u32 = ONE / 2;
+
+/// From here on the excess is no chance: 13 % above what is served, for as long as is remembered. With
+/// the memory below, a burst gets there when it is four times the limit above what is served.
+const STANDING: u32 = ONE / 100 * 53;
+
+/// Events that a share remembers for each permit, as a power of two: 64. So it takes as many service
+/// times to change its mind whether there is one permit or a thousand.
+const MEMORY_BITS: u32 = 6;
+const MEMORY_BITS_MAX: u32 = 16;
+
+impl Pressure {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU32::new(HALF)))
+    }
+
+    /// Somebody asked and there was no permit.
+    pub(super) fn arrived(&self, priority: Priority, limit: u32) {
+        let memory = memory_bits(limit);
+        for share in &self.0[..=priority as usize] {
+            let now = share.load(Relaxed);
+            share.store(now + ((ONE - now) >> memory), Relaxed);
+        }
+    }
+
+    /// A permit was handed on.
+    pub(super) fn served(&self, limit: u32) {
+        let memory = memory_bits(limit);
+        for share in &self.0 {
+            let now = share.load(Relaxed);
+            share.store(now - (now >> memory), Relaxed);
+        }
+    }
+
+    /// Somebody asked and there was a permit: one comes, one goes, and what was learned wears off.
+    pub(super) fn passed(&self, limit: u32) {
+        // Nothing is written where there was no pressure. The lowest class has the highest share.
+        if self.0[0].load(Relaxed) <= HALF {
+            return;
+        }
+        let memory = memory_bits(limit) - 1;
+        for share in &self.0 {
+            let now = share.load(Relaxed);
+            // Upwards too: a low share is no merit that would hide the next excess.
+            let off = (now.abs_diff(HALF) >> memory).max(1).min(now.abs_diff(HALF));
+            share.store(if now > HALF { now - off } else { now + off }, Relaxed);
+        }
+    }
+
+    /// Whether more of this class and those above arrive than can be served.
+    pub(super) fn is_standing(&self, priority: Priority) -> bool {
+        self.0[priority as usize].load(Relaxed) > STANDING
+    }
+}
+
+fn memory_bits(limit: u32) -> u32 {
+    (limit.max(1).ilog2() + MEMORY_BITS).min(MEMORY_BITS_MAX)
+}
