@@ -16,8 +16,8 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use weir_config::{
-    AdaptiveBreaker, BreakerScope, Concurrency, Key, Mode, Queue, RateLimit, Ratio, Trip,
-    TripBreaker,
+    AdaptiveBreaker, BreakerScope, Concurrency, ConcurrencyLimit, Key, Mode, Queue, RateLimit,
+    Ratio, Trip, TripBreaker,
 };
 use weir_policy::{Breaker, InFlight, Outcome, RateLimiter, Time};
 
@@ -73,8 +73,9 @@ fn adaptive() -> Breaker {
 fn in_flight() -> InFlight<()> {
     InFlight::new(&Concurrency {
         name: "bench".into(),
-        limit: NonZeroU32::new(64).expect("not zero"),
-        queue: Queue { length: 16, timeout: Duration::from_millis(50) },
+        limit: ConcurrencyLimit::Fixed(NonZeroU32::new(64).expect("not zero")),
+        queue: Queue::default(),
+        fair_per: Key::Route,
         mode: Mode::Enforce,
     })
 }

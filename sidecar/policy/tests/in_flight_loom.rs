@@ -13,8 +13,22 @@ mod sync {
     };
 }
 
+#[path = "../src/concurrency/allowance.rs"]
+mod allowance;
 #[path = "../src/concurrency/in_flight.rs"]
 mod in_flight;
+#[path = "../src/concurrency/limit.rs"]
+mod limit;
+#[path = "../src/concurrency/pace.rs"]
+mod pace;
+#[path = "../src/concurrency/pressure.rs"]
+mod pressure;
+#[path = "../src/concurrency/queue.rs"]
+mod queue;
+#[path = "../src/time.rs"]
+mod time;
+#[path = "../src/concurrency/usage.rs"]
+mod usage;
 
 use std::num::NonZeroU32;
 
@@ -26,20 +40,33 @@ use loom::{
     },
     thread,
 };
-pub(crate) use weir_policy::{Fixed, Limit, Sample, Time};
+use weir_config::Priority;
 
-use self::in_flight::{Entered, InFlight};
+use self::{
+    in_flight::{Entered, InFlight},
+    limit::{Fixed, Limit, Sample},
+    queue::Claim,
+    time::Time,
+};
 
 const NOW: Time = Time::from_nanos(0);
 
+/// What a waiter is told: that it has the permit, or that another has its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Granted,
+    PushedOut,
+}
+
 /// A limit of one, and how many hold its permit at the moment.
 struct Model {
-    in_flight: InFlight<Sender<()>>,
+    in_flight: InFlight<Sender<Turn>>,
     holders: AtomicU32,
 }
 
 impl Model {
     fn new(queue: u32) -> Arc<Self> {
+        let queue = weir_config::Queue { length: Some(queue), timeout: None };
         let in_flight = InFlight::with_limit(Box::new(Fixed::new(NonZeroU32::MIN)), queue);
         Arc::new(Self { in_flight, holders: AtomicU32::new(0) })
     }
@@ -47,11 +74,25 @@ impl Model {
     /// Waits for the permit if need be, uses it and hands it on. A lost wake-up is a deadlock, which
     /// the model finds.
     fn wait_and_use(&self) {
+        self.wait_as(Priority::Normal);
+    }
+
+    fn wait_and_use_as_one_that_goes_first(&self) {
+        self.wait_as(Priority::High);
+    }
+
+    fn wait_as(&self, priority: Priority) {
         let (waker, woken) = channel();
-        match self.in_flight.enqueue(|| waker, NOW) {
+        match self.in_flight.enqueue(Claim { priority, client: 0 }, || waker, NOW) {
             Entered::Granted => {}
-            Entered::Waiting(_) => woken.recv().expect("a waiter is woken"),
-            Entered::Full(full) => panic!("{full:?}"),
+            Entered::Waiting { place, pushed_out, .. } => {
+                tell(pushed_out);
+                if woken.recv().expect("a waiter is woken") == Turn::PushedOut {
+                    assert!(self.in_flight.leave(place), "it was granted nothing");
+                    return;
+                }
+            }
+            Entered::Full(_) => return,
         }
         self.use_permit();
     }
@@ -59,11 +100,15 @@ impl Model {
     /// Joins the queue and gives up at once.
     fn wait_and_leave(&self) {
         let (waker, _woken) = channel();
-        match self.in_flight.enqueue(|| waker, NOW) {
+        match self.in_flight.enqueue(Claim::default(), || waker, NOW) {
             Entered::Granted => self.use_permit(),
-            Entered::Waiting(place) if self.in_flight.leave(place) => {}
-            Entered::Waiting(_) => self.hand_on(),
-            Entered::Full(full) => panic!("{full:?}"),
+            Entered::Waiting { place, pushed_out, .. } => {
+                tell(pushed_out);
+                if !self.in_flight.leave(place) {
+                    self.hand_on();
+                }
+            }
+            Entered::Full(_) => {}
         }
     }
 
@@ -82,17 +127,27 @@ impl Model {
     fn hand_on(&self) {
         if let Some(waker) = self.in_flight.release(NOW) {
             // A waiter that has just given up finds that it was granted, and hands on itself.
-            let _gone = waker.send(());
+            let _gone = waker.send(Turn::Granted);
         }
     }
 }
 
-/// Runs the given parts at once, and finds nothing left behind afterwards.
+fn tell(pushed_out: Option<Sender<Turn>>) {
+    if let Some(waker) = pushed_out {
+        let _gone = waker.send(Turn::PushedOut);
+    }
+}
+
+/// Runs the given parts at once with room for them all, and finds nothing left behind afterwards.
 fn check(parts: &'static [fn(&Model)]) {
+    check_with_room_for(parts.len() as u32, parts);
+}
+
+fn check_with_room_for(queue: u32, parts: &'static [fn(&Model)]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(2);
-    builder.check(|| {
-        let model = Model::new(parts.len() as u32);
+    builder.check(move || {
+        let model = Model::new(queue);
         let threads: Vec<_> = parts[1..]
             .iter()
             .map(|part| {
@@ -124,4 +179,20 @@ fn a_waiter_that_leaves_strands_nobody() {
 #[test]
 fn nobody_overtakes_into_a_second_permit() {
     check(&[Model::wait_and_use, Model::try_and_use, Model::wait_and_leave]);
+}
+
+#[test]
+fn who_is_pushed_out_is_told_and_gives_nothing_back() {
+    check_with_room_for(
+        1,
+        &[Model::wait_and_use, Model::wait_and_use, Model::wait_and_use_as_one_that_goes_first],
+    );
+}
+
+#[test]
+fn one_that_leaves_while_it_is_pushed_out_gives_nothing_back() {
+    check_with_room_for(
+        1,
+        &[Model::try_and_use, Model::wait_and_leave, Model::wait_and_use_as_one_that_goes_first],
+    );
 }

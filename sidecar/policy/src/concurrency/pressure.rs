@@ -27,10 +27,10 @@ const HALF: u32 = ONE / 2;
 /// the memory below, a burst gets there when it is four times the limit above what is served.
 const STANDING: u32 = ONE / 100 * 53;
 
-/// Events that a share remembers for each permit, as a power of two: 64. So it takes as many service
-/// times to change its mind whether there is one permit or a thousand.
-const MEMORY_BITS: u32 = 6;
-const MEMORY_BITS_MAX: u32 = 16;
+/// Events that a share remembers for each permit. So it takes as many service times to change its mind
+/// whether there is one permit or a thousand.
+const MEMORY: u32 = 64;
+const MEMORY_MAX: u32 = 1 << 20;
 
 impl Pressure {
     pub(super) fn new() -> Self {
@@ -39,19 +39,19 @@ impl Pressure {
 
     /// Somebody asked and there was no permit.
     pub(super) fn arrived(&self, priority: Priority, limit: u32) {
-        let memory = memory_bits(limit);
+        let memory = memory(limit);
         for share in &self.0[..=priority as usize] {
             let now = share.load(Relaxed);
-            share.store(now + ((ONE - now) >> memory), Relaxed);
+            share.store(now + (ONE - now) / memory, Relaxed);
         }
     }
 
     /// A permit was handed on.
     pub(super) fn served(&self, limit: u32) {
-        let memory = memory_bits(limit);
+        let memory = memory(limit);
         for share in &self.0 {
             let now = share.load(Relaxed);
-            share.store(now - (now >> memory), Relaxed);
+            share.store(now - now / memory, Relaxed);
         }
     }
 
@@ -61,11 +61,11 @@ impl Pressure {
         if self.0[0].load(Relaxed) <= HALF {
             return;
         }
-        let memory = memory_bits(limit) - 1;
+        let memory = memory(limit) / 2;
         for share in &self.0 {
             let now = share.load(Relaxed);
             // Upwards too: a low share is no merit that would hide the next excess.
-            let off = (now.abs_diff(HALF) >> memory).max(1).min(now.abs_diff(HALF));
+            let off = (now.abs_diff(HALF) / memory).max(1).min(now.abs_diff(HALF));
             share.store(if now > HALF { now - off } else { now + off }, Relaxed);
         }
     }
@@ -76,6 +76,6 @@ impl Pressure {
     }
 }
 
-fn memory_bits(limit: u32) -> u32 {
-    (limit.max(1).ilog2() + MEMORY_BITS).min(MEMORY_BITS_MAX)
+fn memory(limit: u32) -> u32 {
+    limit.max(1).saturating_mul(MEMORY).min(MEMORY_MAX)
 }
