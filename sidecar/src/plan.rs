@@ -6,6 +6,7 @@
 
 mod breaker;
 mod carried;
+mod concurrency;
 mod listener;
 mod path;
 mod route;
@@ -18,6 +19,7 @@ use weir_policy::Time;
 
 use self::{carried::Carried, router::Router};
 pub(crate) use self::{
+    concurrency::{Concurrency, Turn, Waker},
     listener::{Doors, Listener},
     route::{Rate, Route},
 };
@@ -25,9 +27,6 @@ use crate::{
     observe::ledger::Ledger,
     upstream::{Unusable, Upstream},
 };
-
-/// Wakes the request that waits for a permit.
-pub(crate) type Waker = tokio::sync::oneshot::Sender<()>;
 
 /// Everything that serves traffic.
 #[derive(Debug)]
@@ -40,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) upstreams: Vec<Arc<Upstream>>,
+    /// Every concurrency limit that a route has, each once.
+    pub(crate) limits: Vec<Arc<Concurrency>>,
     carried: Carried,
 }
 
@@ -66,6 +67,7 @@ impl Plan {
             .enumerate()
             .map(|(index, upstream)| (upstream.name.as_str(), (index, upstream)))
             .collect();
+        let mut limits = Limits::default();
         let mut routes: Vec<Arc<Route>> = Vec::new();
         let mut listeners = Vec::new();
         for (index, listener) in in_order(&config, before).enumerate() {
@@ -77,7 +79,9 @@ impl Plan {
                 };
                 let row = ledger.row(&listener.name, Some(&route.name));
                 let upstream = (index, Arc::clone(upstream));
-                let compiled = Arc::new(Route::new(route, upstream, row, &mut carried));
+                let concurrency = limits.of(route, &config.upstreams[index], &mut carried);
+                let compiled = Route::new(route, upstream, concurrency, row, &mut carried);
+                let compiled = Arc::new(compiled);
                 routes.push(Arc::clone(&compiled));
                 entries.push((route.matches.clone(), compiled));
             }
@@ -93,13 +97,17 @@ impl Plan {
             }));
         }
         let generation = before.map_or(1, |plan| plan.generation + 1);
-        Ok(Self { generation, config, listeners, routes, upstreams, carried })
+        let limits = limits.all;
+        Ok(Self { generation, config, listeners, routes, upstreams, limits, carried })
     }
 
     /// Sets every policy as this plan has it: from here on also for requests that hold an older plan.
     pub(crate) fn set(&self, now: Time) {
         for route in &self.routes {
             route.set(now);
+        }
+        for limit in &self.limits {
+            limit.set(now);
         }
     }
 
@@ -109,6 +117,42 @@ impl Plan {
             let peer = peer.to_canonical();
             self.config.trusted.iter().any(|net| net.contains(&peer))
         })
+    }
+}
+
+/// The concurrency limits of the routes, as they are found.
+#[derive(Debug, Default)]
+struct Limits {
+    all: Vec<Arc<Concurrency>>,
+    /// Those that routes share, by the upstream.
+    shared: HashMap<String, Arc<Concurrency>>,
+}
+
+impl Limits {
+    /// The limit of a route: its own, or that of its upstream.
+    fn of(
+        &mut self,
+        route: &weir_config::Route,
+        upstream: &weir_config::Upstream,
+        carried: &mut Carried,
+    ) -> Arc<Concurrency> {
+        if let Some(own) = &route.concurrency {
+            let own = Concurrency::new(own, Some(&route.name), &mut carried.concurrency);
+            return self.put(own);
+        }
+        if let Some(shared) = self.shared.get(&upstream.name) {
+            return Arc::clone(shared);
+        }
+        let known = &mut carried.shared_concurrency;
+        let shared = self.put(Concurrency::new(&upstream.concurrency, None, known));
+        self.shared.insert(upstream.name.clone(), Arc::clone(&shared));
+        shared
+    }
+
+    fn put(&mut self, limit: Concurrency) -> Arc<Concurrency> {
+        let limit = Arc::new(limit);
+        self.all.push(Arc::clone(&limit));
+        limit
     }
 }
 

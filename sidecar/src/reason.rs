@@ -143,7 +143,7 @@ reasons! {
     RateLimited = "rate_limited", Rejected, StatusCode::TOO_MANY_REQUESTS, 8, "http_request_denied";
     /// The breaker is open.
     BreakerOpen = "breaker_open", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "destination_unavailable";
-    /// Over the concurrency limit, and no place in the queue.
+    /// Over the concurrency limit, and no place in the queue, or none that was kept.
     Overloaded = "overloaded", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "connection_limit_reached";
     /// Over `limits.streams`.
     StreamLimit = "stream_limit", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "connection_limit_reached";
@@ -176,6 +176,14 @@ impl Reason {
                 | Self::UpstreamTotalTimeout
                 | Self::ClientCancel
                 | Self::ClientSlow
+        )
+    }
+
+    /// Whether the upstream has more to do than it can: it was too slow to answer, or says so itself.
+    pub(crate) const fn says_less_please(self) -> bool {
+        matches!(
+            self,
+            Self::UpstreamPushback | Self::UpstreamFirstByteTimeout | Self::UpstreamTotalTimeout
         )
     }
 

@@ -154,7 +154,7 @@ fn patience_follows_how_long_permits_are_held() {
 fn higher_classes_go_first_and_take_places_over_from_lower_ones() {
     use Priority::{High, Low, Normal};
     let in_flight = taken(1, Queue { length: Some(3), timeout: None });
-    let mut asks = |priority, name| ask(&in_flight, claim(priority, 0), name);
+    let asks = |priority, name| ask(&in_flight, claim(priority, 0), name);
     assert_eq!(asks(Low, "low 1"), Became::Waits);
     assert_eq!(asks(Normal, "normal 1"), Became::Waits);
     assert_eq!(asks(Low, "low 2"), Became::Waits);

@@ -10,9 +10,9 @@ use std::{
     sync::{Arc, Weak, atomic::AtomicU32},
 };
 
-use weir_policy::{InFlight, RateLimiter, ServiceTime};
+use weir_policy::{RateLimiter, ServiceTime};
 
-use super::{Waker, breaker::Breakers, listener::Doors};
+use super::{breaker::Breakers, concurrency::Permits, listener::Doors};
 use crate::upstream::Upstream;
 
 /// Everything that has a state, by the name that it has in the configuration.
@@ -21,7 +21,10 @@ pub(super) struct Carried {
     pub(super) doors: ByName<Doors>,
     pub(super) rate_limits: ByName<RateLimiter>,
     pub(super) breakers: ByName<Breakers>,
-    pub(super) concurrency: ByName<InFlight<Waker>>,
+    /// Of routes that have a limit of their own.
+    pub(super) concurrency: ByName<Permits>,
+    /// Of upstreams, for the routes that have none.
+    pub(super) shared_concurrency: ByName<Permits>,
     /// By the name of the route.
     pub(super) service_times: ByName<ServiceTime>,
     /// Streams open now, by the name of the route.
@@ -41,6 +44,7 @@ impl Carried {
         next.rate_limits.forget_the_gone();
         next.breakers.forget_the_gone();
         next.concurrency.forget_the_gone();
+        next.shared_concurrency.forget_the_gone();
         next.service_times.forget_the_gone();
         next.streams.forget_the_gone();
         next.upstreams.forget_the_gone();

@@ -6,10 +6,10 @@ use std::sync::{
 };
 
 use http::HeaderValue;
-use weir_config::{Deadline, Mode, RateLimit, RouteLimits, Timeout};
-use weir_policy::{InFlight, RateLimiter, ServiceTime, Time};
+use weir_config::{Deadline, Mode, Priorities, RateLimit, RouteLimits, Timeout};
+use weir_policy::{RateLimiter, ServiceTime, Time};
 
-use super::{Waker, breaker::RouteBreaker, carried::Carried};
+use super::{Concurrency, breaker::RouteBreaker, carried::Carried};
 use crate::{observe::ledger::Row, upstream::Upstream};
 
 /// A route, its upstream and its policies.
@@ -24,7 +24,9 @@ pub(crate) struct Route {
     /// Rate limits that are disabled, which know what is owed when they are enabled again.
     resting: Vec<Rate>,
     pub(crate) breaker: RouteBreaker,
-    pub(crate) concurrency: Concurrency,
+    /// Its own limit, or the one that it shares with the other routes to its upstream.
+    pub(crate) concurrency: Arc<Concurrency>,
+    pub(crate) priority: Priorities,
     pub(crate) timeout: Timeout,
     pub(crate) limits: RouteLimits,
     pub(crate) deadline: Deadline,
@@ -45,25 +47,16 @@ pub(crate) struct Rate {
     pub(crate) policy_header: HeaderValue,
 }
 
-/// The concurrency limit of a route.
-#[derive(Debug)]
-pub(crate) struct Concurrency {
-    pub(crate) settings: weir_config::Concurrency,
-    pub(crate) in_flight: Arc<InFlight<Waker>>,
-}
-
 impl Route {
     pub(super) fn new(
         route: &weir_config::Route,
         (upstream_index, upstream): (usize, Arc<Upstream>),
+        concurrency: Arc<Concurrency>,
         row: Arc<Row>,
         carried: &mut Carried,
     ) -> Self {
         let all = route.rate_limits.iter().map(|rate| Rate::new(rate, carried));
         let (resting, rates) = all.partition(|rate| rate.settings.mode == Mode::Disabled);
-        let settings = &route.concurrency;
-        let in_flight =
-            carried.concurrency.take(&settings.name, |_| true, || InFlight::new(settings));
         Self {
             name: route.name.clone(),
             upstream,
@@ -72,7 +65,8 @@ impl Route {
             rates,
             resting,
             breaker: RouteBreaker::new(&route.breaker, carried),
-            concurrency: Concurrency { settings: settings.clone(), in_flight },
+            concurrency,
+            priority: route.priority.clone(),
             timeout: route.timeout.clone(),
             limits: route.limits.clone(),
             deadline: route.deadline.clone(),
@@ -96,23 +90,6 @@ impl Route {
             rate.limiter.reconfigure(&rate.settings, now);
         }
         self.breaker.set(now);
-        let Concurrency { settings, in_flight } = &self.concurrency;
-        in_flight.reconfigure(settings);
-        // There may be room now for some who wait.
-        while let Some(waker) = in_flight.grant(now) {
-            if waker.send(()).is_err() {
-                self.hand_on(now);
-            }
-        }
-    }
-
-    /// Hands a permit to the longest waiter that is still there.
-    pub(crate) fn hand_on(&self, now: Time) {
-        while let Some(waker) = self.concurrency.in_flight.release(now) {
-            if waker.send(()).is_ok() {
-                return;
-            }
-        }
     }
 }
 

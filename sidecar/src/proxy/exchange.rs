@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use weir_policy::{Breaker, Debit, Fit, Outcome, Ticket, Time};
+use weir_config::Priority;
+use weir_policy::{Breaker, Debit, Fit, Outcome, Sample, Ticket, Time};
 
 use super::{
     deadline::{Asked, Deadline},
@@ -23,7 +24,7 @@ use crate::{
         ledger::Row,
         words::NONE,
     },
-    plan::{Listener, Route},
+    plan::{Concurrency, Listener, Route},
     reason::Reason,
     upstream::Endpoint,
 };
@@ -46,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) route: Option<Arc<Route>>,
     /// Who asks, as far as it is believed.
     pub(super) client: Option<IpAddr>,
+    /// How important it is.
+    pub(super) priority: Priority,
     pub(super) deadline: Deadline,
     /// What its caller said of the deadline.
     pub(super) asked: Asked,
@@ -68,7 +71,7 @@ pub(super) struct Exchange {
     /// Debits on rate limits that only count what they would refuse.
     pub(super) charged_in_shadow: Vec<Charged>,
     tickets: Vec<(Arc<Breaker>, Ticket)>,
-    permit: bool,
+    permit: Option<Permit>,
     stream: bool,
     /// Its answer is a stream: the route's total has ended, and `idle` counts both ways.
     pub(super) streamed: bool,
@@ -84,6 +87,15 @@ pub(super) struct Exchange {
 pub(super) struct Charged {
     pub(super) rate: usize,
     pub(super) debit: Debit,
+}
+
+/// A permit of a concurrency limit.
+#[derive(Debug)]
+struct Permit {
+    limit: Arc<Concurrency>,
+    since: Time,
+    /// Permits held when it was taken, itself included.
+    in_flight: u32,
 }
 
 /// What the upstream did, as breakers see it.
@@ -116,6 +128,7 @@ impl Exchange {
             parsed: false,
             route: None,
             client: peer,
+            priority: Priority::default(),
             deadline: Deadline { at: started + listener.timeout.request_header, callers: false },
             forwarded: false,
             asked: Asked::default(),
@@ -128,7 +141,7 @@ impl Exchange {
             charged: Vec::new(),
             charged_in_shadow: Vec::new(),
             tickets: Vec::new(),
-            permit: false,
+            permit: None,
             stream: false,
             streamed: false,
             endpoint: None,
@@ -195,8 +208,9 @@ impl Exchange {
         self.tickets.push((breaker, ticket));
     }
 
-    pub(super) fn holds_permit(&mut self) {
-        self.permit = true;
+    pub(super) fn holds_permit(&mut self, limit: &Arc<Concurrency>) {
+        let in_flight = limit.in_flight().in_flight();
+        self.permit = Some(Permit { limit: Arc::clone(limit), since: clock::now(), in_flight });
     }
 
     pub(super) fn holds_stream(&mut self) {
@@ -249,7 +263,17 @@ impl Exchange {
         if let Some(endpoint) = self.endpoint.take() {
             endpoint.in_flight.fetch_sub(1, Relaxed);
         }
-        self.release_permit();
+        self.release_permit(verdict);
+    }
+
+    /// The answer has begun, and is a stream. That it has begun says something of the upstream, how long
+    /// it lasts does not. So it does not count against a limit that is learned from how long answers
+    /// take; `limits.streams` bounds it.
+    pub(super) fn stream_begins(&mut self, verdict: Verdict) {
+        self.settle(verdict);
+        if self.permit.as_ref().is_some_and(|permit| permit.limit.learns()) {
+            self.release_permit(Verdict::Nothing);
+        }
     }
 
     /// Tells the breakers and gives their tickets back.
@@ -288,13 +312,24 @@ impl Exchange {
         );
     }
 
-    /// Hands the permit to the next in the queue.
-    fn release_permit(&mut self) {
-        if !std::mem::take(&mut self.permit) {
-            return;
+    /// Hands the permit to the next in the queue; its limit hears how the upstream did.
+    fn release_permit(&mut self, verdict: Verdict) {
+        let Some(permit) = self.permit.take() else { return };
+        let (limit, now) = (&permit.limit, clock::now());
+        limit.in_flight().on_held(now.since(permit.since));
+        if let Some((latency, dropped)) = self.told_to_limit(verdict, now) {
+            limit.learn(Sample { latency, in_flight: permit.in_flight, dropped }, now);
         }
-        if let Some(route) = &self.route {
-            route.hand_on(clock::now());
+        limit.hand_on(now);
+    }
+
+    /// What a concurrency limit learns: how long a good answer took, and that the upstream was too
+    /// slow or asked for less. A failure of another kind may be quick, and says nothing of the load.
+    fn told_to_limit(&self, verdict: Verdict, now: Time) -> Option<(Duration, bool)> {
+        match (verdict, self.reason?) {
+            (Verdict::Good(latency), _) => Some((latency?, false)),
+            (_, reason) if reason.says_less_please() => Some((now.since(self.forwarded_at), true)),
+            _ => None,
         }
     }
 

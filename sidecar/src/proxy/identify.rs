@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method, header};
+use ipnet::IpNet;
 use pingora::http::RequestHeader;
+use weir_config::{Priorities, Priority};
 
 use super::{deadline::Asked, exchange::Exchange, refuse::Refusal};
 use crate::{plan::Plan, reason::Reason};
@@ -33,6 +35,7 @@ pub(super) fn identify(exchange: &mut Exchange, request: &RequestHeader) -> Resu
         exchange.asked = Asked::read(&request.headers, exchange.started, ignored);
     }
     exchange.deadline = exchange.asked.deadline(exchange.started, route.timeout.total);
+    exchange.priority = priority(exchange, &route.priority, &request.headers);
     exchange.route = Some(route);
     Ok(())
 }
@@ -61,6 +64,20 @@ fn forwarded_for(plan: &Plan, headers: &HeaderMap) -> Option<IpAddr> {
         }
     }
     nearest
+}
+
+/// The class that a trusted peer names, or else that of the client, or else the route's.
+fn priority(exchange: &Exchange, by: &Priorities, headers: &HeaderMap) -> Priority {
+    let named = || {
+        let header = by.header.as_ref().filter(|_| exchange.trusted)?;
+        Priority::from_word(headers.get(header)?.to_str().ok()?)
+    };
+    let of_client = || {
+        let client = exchange.client?.to_canonical();
+        let holds = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&client));
+        by.clients.iter().find(|(_, nets)| holds(nets)).map(|(class, _)| *class)
+    };
+    named().or_else(of_client).unwrap_or(by.default)
 }
 
 #[cfg(test)]

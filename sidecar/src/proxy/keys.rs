@@ -58,6 +58,11 @@ fn hashes(exchange: &Exchange, key: &Key, request: &RequestHeader) -> Hashes {
     hashes.unwrap_or_else(|| smallvec![without(worker)])
 }
 
+/// The keyed hash of one value of a key, for what wants to tell callers apart and has no use for more.
+pub(super) fn first(exchange: &Exchange, key: &Key, request: &RequestHeader) -> u64 {
+    hashes(exchange, key, request)[0]
+}
+
 /// The hash that stands for requests without the key.
 fn without(worker: &Worker) -> u64 {
     worker.hash(0, b"")

@@ -20,7 +20,10 @@ impl Upstream {
         settings: &weir_config::Upstream,
     ) -> Result<Arc<Self>, Unusable> {
         let Some(before) = before else { return Self::new(settings).map(Arc::new) };
-        let unchanged = before.settings == *settings
+        // The concurrency limit is the routes' matter, and lives on by itself.
+        let concurrency = before.settings.concurrency.clone();
+        let unchanged = before.settings
+            == weir_config::Upstream { concurrency, ..settings.clone() }
             && before.authorities == authorities::of(settings)?
             && !before.retired.is_cancelled();
         if unchanged {

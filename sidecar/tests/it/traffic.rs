@@ -20,6 +20,7 @@ mod load;
 pub(crate) mod message;
 mod methods;
 mod names;
+mod priority;
 mod process;
 mod rate_limits;
 mod routes;

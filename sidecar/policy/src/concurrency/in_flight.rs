@@ -97,6 +97,11 @@ impl<W> InFlight<W> {
         }
     }
 
+    /// Whether it can be [reconfigured](Self::reconfigure) so, with all that it knows.
+    pub fn suits(&self, settings: &weir_config::Concurrency) -> bool {
+        self.limit.suits(settings)
+    }
+
     /// Is configured anew. Permits in flight and places in the queue stay as they are, also above what is
     /// allowed now; see [`grant`](Self::grant) for those who wait when there is room for them.
     pub fn reconfigure(&self, settings: &weir_config::Concurrency) {

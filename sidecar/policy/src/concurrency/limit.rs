@@ -17,6 +17,11 @@ pub trait Limit: Send + Sync + Debug {
     /// Learns from a request that the upstream has answered.
     fn on_sample(&self, sample: Sample, now: Time);
 
+    /// Whether it can be configured so; otherwise another kind of limit has to take its place.
+    fn suits(&self, _settings: &weir_config::Concurrency) -> bool {
+        true
+    }
+
     /// Is configured anew; one that only learns has nothing to set.
     fn reconfigure(&self, _settings: &weir_config::Concurrency) {}
 }
@@ -49,6 +54,10 @@ impl Limit for Fixed {
     }
 
     fn on_sample(&self, _: Sample, _: Time) {}
+
+    fn suits(&self, settings: &weir_config::Concurrency) -> bool {
+        matches!(settings.limit, weir_config::ConcurrencyLimit::Fixed(_))
+    }
 
     fn reconfigure(&self, settings: &weir_config::Concurrency) {
         if let weir_config::ConcurrencyLimit::Fixed(limit) = settings.limit {

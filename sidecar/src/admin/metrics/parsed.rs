@@ -160,7 +160,8 @@ async fn both_formats_are_read_by_strict_parsers_and_say_the_same() {
         ("weir_breaker_refused_share", on(("policy", partner.1)), "1.0"),
         ("weir_rate_limit_qps", [partner; 2], "0.5"),
         ("weir_concurrency_headroom", on(("policy", partner.1)), "64.0"),
-        ("weir_concurrency_queue_length", [partner; 2], "16.0"),
+        ("weir_concurrency_queue_length", [partner; 2], "384.0"),
+        ("weir_concurrency_refused_total", on(("priority", "high")), "0.0"),
     ] {
         assert_eq!(value(&new, name, &labels), expected, "{name} {labels:?}");
     }

@@ -6,13 +6,13 @@ use std::{
 };
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
-use weir_config::Mode;
 use weir_policy::InFlight;
 
 use super::family::{counters, gauges};
 use crate::{
     clock,
-    plan::{Plan, Route, Waker},
+    observe::words::NONE,
+    plan::{Concurrency, Plan, Route, Waker},
     shared::Shared,
 };
 
@@ -63,15 +63,9 @@ fn rates(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
 }
 
 fn concurrency(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let limits = || plan.limits.iter().filter(|limit| limit.is_on());
     let mut family = |name: &str, help: &str, value: fn(&InFlight<Waker>) -> u32| {
-        let limited =
-            plan.routes.iter().filter(|route| route.concurrency.settings.mode != Mode::Disabled);
-        let samples = limited.map(|route| {
-            let policy = route.concurrency.settings.name.as_str();
-            let labels = [("route", route.name.as_str()), ("policy", policy)];
-            (labels, value(&route.concurrency.in_flight))
-        });
-        gauges(encoder, name, help, samples)
+        gauges(encoder, name, help, limits().map(|limit| (labels(limit), value(limit.in_flight()))))
     };
     family(
         "weir_concurrency_limit",
@@ -87,7 +81,29 @@ fn concurrency(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
     )?;
     family("weir_concurrency_headroom", "Permits that are free.", |in_flight| {
         in_flight.limit().saturating_sub(in_flight.in_flight())
-    })
+    })?;
+    family(
+        "weir_concurrency_overloaded",
+        "Whether more arrive than can be served.",
+        |in_flight| u32::from(in_flight.is_standing()),
+    )?;
+    let refusals = limits().flat_map(|limit| {
+        limit.refusals().map(|(priority, refused)| {
+            let [route, policy] = labels(limit);
+            ([route, policy, ("priority", priority.word())], refused)
+        })
+    });
+    counters(
+        encoder,
+        "weir_concurrency_refused",
+        "Requests that got no permit, by their priority.",
+        refusals,
+    )
+}
+
+/// A limit that routes share is nobody's in particular.
+fn labels(limit: &Concurrency) -> [(&str, &str); 2] {
+    [("route", limit.route.as_deref().unwrap_or(NONE)), ("policy", &limit.settings.name)]
 }
 
 fn streams(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {

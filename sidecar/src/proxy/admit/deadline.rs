@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use weir_config::Mode;
+use weir_config::{Mode, Priority};
 
 use super::refusals;
 use crate::{
@@ -20,8 +20,11 @@ use crate::{
 
 /// How long a request that comes now is likely to wait for a permit; zero where nobody waits, as in
 /// shadow mode and where the limit is disabled.
-pub(in crate::proxy) fn forecast(_route: &Route) -> Duration {
-    Duration::ZERO
+fn forecast(route: &Route, priority: Priority) -> Duration {
+    match route.concurrency.settings.mode {
+        Mode::Enforce => route.concurrency.in_flight().forecast(priority),
+        Mode::Shadow | Mode::Disabled => Duration::ZERO,
+    }
 }
 
 /// Refuses a request whose deadline is spent, or cannot be met any more.
@@ -31,7 +34,7 @@ pub(in crate::proxy) fn deadline(exchange: &mut Exchange, route: &Route) -> Resu
     if left.is_zero() {
         return Err(refusals::deadline_spent(exchange));
     }
-    let wait = forecast(route);
+    let wait = forecast(route, exchange.priority);
     let mode = route.deadline.mode;
     if mode == Mode::Disabled || (wait.is_zero() && !exchange.deadline.callers) {
         return Ok(());

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use weir_config::{Key, Trip};
+use weir_config::{Key, Priority, Trip};
 use weir_policy::{Exceeded, Open, Overloaded, Threshold, TooLate};
 
 use crate::{
     observe::words::{BREAKER_NUMBERS, NONE},
-    plan::{Rate, Route},
+    plan::{Concurrency, Rate, Route},
     proxy::{exchange::Exchange, keys, refuse::Refusal},
     reason::{Reason, Stage},
 };
@@ -138,54 +138,108 @@ pub(super) fn streams_full(route: &Route) -> Refusal {
     .would_pass(format!("limits.streams above {limit}, or once a stream has ended"))
 }
 
-pub(super) fn overloaded(route: &Route, seen: Overloaded) -> Refusal {
-    let Overloaded { in_flight, limit, queued, queue_length } = seen;
-    Refusal::new(
+pub(super) fn overloaded(limit: &Concurrency, priority: Priority, seen: Overloaded) -> Refusal {
+    let Overloaded { in_flight, limit: permits, queued, queue_length } = seen;
+    let refusal = Refusal::new(
         Reason::Overloaded,
         format!("{in_flight} requests are in flight and {queued} wait, which is the limit"),
-    )
-    .policy(&route.concurrency.settings.name)
-    .retry_after(RETRY_SOON)
-    .input("in_flight", in_flight)
-    .input("queued", queued)
-    .threshold("limit", limit)
-    .threshold("queue_length", queue_length)
-    .would_pass(format!("a limit above {limit}, or a queue longer than {queue_length}"))
+    );
+    of_limit(limit, refusal)
+        .retry_after(again_after(limit, priority))
+        .input("in_flight", in_flight)
+        .input("queued", queued)
+        .input("priority", priority.word())
+        .threshold("limit", permits)
+        .threshold("queue_length", queue_length)
+        .would_pass(higher(
+            priority,
+            format!("{}, or a longer queue", more_permits(limit, permits)),
+        ))
 }
 
-pub(super) fn queue_timeout(route: &Route) -> Refusal {
-    let timeout = route.concurrency.settings.queue.timeout;
-    let words = in_words(timeout);
+/// Another had a better claim to the place.
+pub(super) fn pushed_out(limit: &Concurrency, priority: Priority, waited: Duration) -> Refusal {
+    let refusal = Refusal::new(
+        Reason::Overloaded,
+        format!("the place in the queue went to a better claim after {}", in_words(waited)),
+    );
+    let permits = limit.in_flight().limit();
+    of_queue(limit, refusal)
+        .retry_after(again_after(limit, priority))
+        .input("priority", priority.word())
+        .input("waited_seconds", waited.as_secs_f64())
+        .would_pass(higher(
+            priority,
+            format!("{}, or fewer requests of this client", more_permits(limit, permits)),
+        ))
+}
+
+pub(super) fn queue_timeout(
+    limit: &Concurrency,
+    priority: Priority,
+    patience: Duration,
+) -> Refusal {
+    let words = in_words(patience);
     let refusal = Refusal::new(
         Reason::Overloaded,
         format!("no permit came free within {words} in the queue"),
     );
-    of_queue(route, refusal)
-        .retry_after(RETRY_SOON)
-        .threshold("queue_timeout_seconds", timeout.as_secs_f64())
-        .would_pass(format!("a queue timeout above {words}, or a higher limit"))
+    let permits = limit.in_flight().limit();
+    of_queue(limit, refusal)
+        .retry_after(again_after(limit, priority))
+        .input("priority", priority.word())
+        .threshold("queue_timeout_seconds", patience.as_secs_f64())
+        .would_pass(higher(
+            priority,
+            format!("a queue timeout above {words}, {}", more_permits(limit, permits)),
+        ))
 }
 
-pub(super) fn deadline_in_queue(exchange: &Exchange, route: &Route) -> Refusal {
+pub(super) fn deadline_in_queue(exchange: &Exchange, limit: &Concurrency) -> Refusal {
     let detail = "the deadline passed while the request waited for a permit";
     let (name, whole) = exchange.whole_time();
-    of_queue(route, Refusal::new(Reason::Deadline, detail))
+    of_queue(limit, Refusal::new(Reason::Deadline, detail))
         .at(Stage::Admit)
         .threshold(name, whole.as_secs_f64())
         .would_pass("a longer deadline, or a higher concurrency limit".to_owned())
 }
 
+fn of_limit(limit: &Concurrency, refusal: Refusal) -> Refusal {
+    refusal.policy(&limit.settings.name)
+}
+
 /// With what a request that waited in vain has seen.
-fn of_queue(route: &Route, refusal: Refusal) -> Refusal {
-    let in_flight = &route.concurrency.in_flight;
-    refusal
-        .policy(&route.concurrency.settings.name)
+fn of_queue(limit: &Concurrency, refusal: Refusal) -> Refusal {
+    let in_flight = limit.in_flight();
+    of_limit(limit, refusal)
         .input("in_flight", in_flight.in_flight())
         .input("queued", in_flight.queued())
         .threshold("limit", in_flight.limit())
 }
 
-/// What callers are told when nobody knows how long the overload lasts.
+/// What would have given this request a permit.
+fn more_permits(limit: &Concurrency, permits: u32) -> String {
+    match limit.learns() {
+        true => format!("an upstream that answers more than {permits} at once as quickly"),
+        false => format!("a limit above {permits}"),
+    }
+}
+
+/// With the class that would have passed sooner, where there is one.
+fn higher(priority: Priority, otherwise: String) -> String {
+    match Priority::ALL.get(priority as usize + 1) {
+        Some(above) => format!("{otherwise}, or priority {}", above.word()),
+        None => otherwise,
+    }
+}
+
+/// When a place may be free again: once those who are ahead now have been served, and at least a second,
+/// so that who was refused does not come back into the same crowd.
+fn again_after(limit: &Concurrency, priority: Priority) -> Duration {
+    limit.in_flight().forecast(priority).max(RETRY_SOON)
+}
+
+/// The least that callers are told.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// `8 ms`, `1.5 s`: never zero, and no more precise than a person wants.

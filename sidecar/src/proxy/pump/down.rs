@@ -126,9 +126,8 @@ impl Pump<'_> {
             // gRPC that fails at once says so in this header (Trailers-Only).
             self.upstream_ends(Some(&header.headers));
         } else if self.exchange.streamed {
-            // How long a stream lasts says nothing of the upstream; that it has begun does.
             let verdict = self.verdict();
-            self.exchange.settle(verdict);
+            self.exchange.stream_begins(verdict);
         }
         if self.exchange.reason() == Some(Reason::Ok) {
             self.exchange.answered_well(self.upstream_at);

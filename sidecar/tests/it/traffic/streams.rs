@@ -174,6 +174,28 @@ fn a_stream_holds_its_permit_until_the_upstream_ends_it() {
     assert_eq!(second.head().status(), 204);
 }
 
+/// Ten idle WebSockets would otherwise be all that a small service is asked for.
+#[test]
+fn a_stream_does_not_count_against_a_limit_that_is_learned() {
+    let service = Service::listen();
+    let weir = before(
+        &service.address.to_string(),
+        "stream: true, concurrency: { limit: adaptive, max: 1, queue: { length: 0 } }",
+    );
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut client = Wire::connect(weir.address());
+        client.say("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
+        let mut upstream = service.accept();
+        upstream.head();
+        upstream.say(CHUNKED);
+        assert_eq!(client.head().status(), 200);
+        open.push((client, upstream));
+    }
+    assert_eq!(weir.metric("weir_concurrency_in_flight", &[]), 0.0);
+    assert_eq!(weir.metric("weir_streams_open", &[]), 3.0);
+}
+
 #[test]
 fn an_answer_of_any_other_route_is_cut_at_the_total() {
     let service = Service::listen();
