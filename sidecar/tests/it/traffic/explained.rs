@@ -29,13 +29,15 @@ fn a_deadline_is_explained_where_it_passed() {
          upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
         service.address
     ));
-    let hasty = "GET / HTTP/1.1\r\nhost: app\r\nx-envoy-expected-rq-timeout-ms: 50\r\n\r\n";
+    let within = |ms: u32| {
+        format!("GET / HTTP/1.1\r\nhost: app\r\nx-envoy-expected-rq-timeout-ms: {ms}\r\n\r\n")
+    };
     let ask = |request: &str| {
         let mut client = Wire::connect(weir.address());
         client.say(request);
         client
     };
-    let told = explained(&weir, &ask(hasty).message());
+    let told = explained(&weir, &ask(&within(50)).message());
     assert_eq!((&told["reason"], &told["stage"]), (&json!("deadline"), &json!("try")));
     assert_eq!(
         (&told["policy"], &told["threshold"]),
@@ -48,11 +50,16 @@ fn a_deadline_is_explained_where_it_passed() {
     service.accept();
     let _working = ask("GET / HTTP/1.1\r\nhost: app\r\n\r\n");
     let _upstream = service.accept();
-    let told = explained(&weir, &ask(hasty).message());
+    let told = explained(&weir, &ask(&within(500)).message());
     assert_eq!((&told["reason"], &told["stage"]), (&json!("deadline"), &json!("admit")));
     assert_eq!(told["policy"], "few");
     assert_eq!(told["inputs"], json!({ "in_flight": 1, "queued": 1 }));
-    assert_eq!(told["threshold"], json!({ "limit": 1, "deadline_seconds": 0.05 }));
+    assert_eq!(told["threshold"], json!({ "limit": 1, "deadline_seconds": 0.5 }));
+
+    // The first one held the permit for its 50 ms: who has less has no use for a place in the queue.
+    let told = explained(&weir, &ask(&within(20)).message());
+    assert_eq!((&told["reason"], &told["stage"]), (&json!("deadline"), &json!("deadline")));
+    assert!(told["inputs"]["forecast_seconds"].as_f64().unwrap() >= 0.05, "{told}");
 }
 
 #[test]
