@@ -5,6 +5,9 @@
 pub struct Ratio(f64);
 
 impl Ratio {
+    /// 50%.
+    pub(crate) const HALF: Self = Self(0.5);
+
     /// A ratio from a share; `None` outside `0.0..=1.0`.
     pub fn new(share: f64) -> Option<Self> {
         (0.0..=1.0).contains(&share).then_some(Self(share))

@@ -4,10 +4,10 @@ pub(crate) mod yaml;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::Concurrency;
+use crate::{Concurrency, HealthCheck, Outlier};
 
 /// A service with one or more endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
     /// Its name, the key in the file.
     pub name: String,
@@ -17,6 +17,13 @@ pub struct Upstream {
     pub balance: Balance,
     /// The limit that routes without one of their own share; adaptive by default.
     pub concurrency: Concurrency,
+    /// How endpoints are asked whether they are well; not at all when `None`.
+    pub health_check: Option<HealthCheck>,
+    /// When one is ejected; `None` where there is and stays only one, which never is.
+    pub outlier: Option<Outlier>,
+    /// How long the share of an endpoint grows that is new, or is used again; zero gives it its whole
+    /// share at once. 30 s by default.
+    pub slow_start: Duration,
     /// What is spoken: HTTP/1.1 by default.
     pub protocol: Protocol,
     /// How TLS is spoken; `None` is cleartext.
@@ -45,6 +52,13 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Upstream {
+    /// Whether these endpoints are one address, now and later.
+    pub(crate) fn is_single(endpoints: &[Endpoint]) -> bool {
+        matches!(endpoints, [Endpoint::Address(_) | Endpoint::Unix(_)])
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,6 +77,9 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest requests in flight; ties in turn.
     LeastRequests,
+    /// Of two at random, the one whose answers take less time, as it was lately and counting those in
+    /// flight; a slow answer is felt at once and forgotten slowly.
+    PeakEwma,
 }
 
 /// What an upstream speaks.

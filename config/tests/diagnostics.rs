@@ -278,12 +278,57 @@ fn upstreams() {
             "{ endpoints: [\"a:1\"], runtime: { go_pprof: 127.0.0.1:6060 } }",
             "{ hosts: [\"a:1\"] }",
             "{ endpoints: [\"a:1\"], tls: false }",
-            "{ endpoints: [\"a:1\"], health_check: { path: / } }",
             "{ endpoints: [\"a:1\"], timeout: 5s }",
             "{ endpoints:[\"a:1\"] }",
         ],
         upstream,
     );
+}
+
+#[test]
+fn endpoints() {
+    let of = |more: &str| upstream(&format!("{{ endpoints: [\"a:1\"], {more} }}"));
+    check(
+        "health_checks",
+        &[
+            "health_check: { path: /healthz, tcp: true }",
+            "health_check: { path: /healthz, grpc: \"\" }",
+            "health_check: { grpc: \"\" }",
+            "health_check: { grpc: true }",
+            "health_check: { grpc: a/b, path: / }",
+            "health_check: { tcp: false }",
+            "health_check: { tcp: true, statuses: 200 }",
+            "health_check: { host: app }",
+            "health_check: { path: \"/a#b\" }",
+            "health_check: { path: \"/a?b#c\" }",
+            "health_check: { path: /, statuses: [200, 99] }",
+            "health_check: { path: /, statuses: 299-200 }",
+            "health_check: { path: /, statuses: [] }",
+            "health_check: { path: /, interval: 1s, timeout: 2s }",
+            "health_check: { path: /, timeout: 11s }",
+            "health_check: { path: /, healthy_after: 0 }",
+            "health_check: { path: \"${SECRET}\" }",
+            "health_check: { pth: /, expect: 200 }",
+            "health_check:",
+        ],
+        of,
+    );
+    check(
+        "outliers",
+        &[
+            "outlier: { consecutive: 0 }",
+            "outlier: { error_ratio: 0% }",
+            "outlier: { ejection_time: 10m, ejection_time_max: 5m }",
+            "outlier: { max_ejected: 101% }",
+            "outlier: { mode: off }",
+            "outlier_detection: { consecutive_5xx: 5, base_ejection_time: 30s }",
+            "slow_start: -1s",
+        ],
+        of,
+    );
+    check("outliers_of_one", &["outlier: {}", "outlier: { consecutive: 3 }"], |more| {
+        upstream(&format!("{{ endpoints: [\"10.0.0.1:80\"], {more} }}"))
+    });
 }
 
 #[test]

@@ -214,21 +214,68 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     ]
 }
 
+fn balance() -> impl Strategy<Value = Balance> {
+    prop_oneof![Just(Balance::RoundRobin), Just(Balance::LeastRequests), Just(Balance::PeakEwma)]
+}
+
+fn probe() -> impl Strategy<Value = Probe> {
+    let host = || option::of("[a-z]{1,9}\\.[a-z]{1,5}");
+    let statuses = (100..=599_u16, 0..100_u16)
+        .prop_map(|(first, more)| Statuses { first, last: (first + more).min(599) });
+    prop_oneof![
+        ("/[a-z0-9/%.~-]{0,9}(\\?[a-z=&$]{0,9})?", host(), vec(statuses, 1..3))
+            .prop_map(|(path, host, statuses)| Probe::Http { path, host, statuses }),
+        ("[a-z.]{0,12}", host()).prop_map(|(service, host)| Probe::Grpc { service, host }),
+        Just(Probe::Tcp),
+    ]
+}
+
+prop_compose! {
+    fn health_check()(
+        probe in probe(),
+        (timeout, longer) in (duration(), 0..1_000_000_u64),
+        (healthy_after, unhealthy_after) in (nonzero(1_000), nonzero(1_000)),
+    ) -> HealthCheck {
+        let interval = (timeout + Duration::from_millis(longer)).min(Duration::from_secs(86_400));
+        HealthCheck { probe, interval, timeout, healthy_after, unhealthy_after }
+    }
+}
+
+prop_compose! {
+    fn outlier()(
+        (consecutive, error_ratio, window, min_requests) in (nonzero(1_000_000), ratio(), duration(), nonzero(1_000_000)),
+        (ejection_time, longer) in (duration(), 0..1_000_000_u64),
+        (max_ejected, mode) in (ratio(), mode()),
+    ) -> Outlier {
+        let ejection_time_max = (ejection_time + Duration::from_millis(longer)).min(Duration::from_secs(86_400));
+        Outlier { consecutive, error_ratio, window, min_requests, ejection_time, ejection_time_max, max_ejected, mode }
+    }
+}
+
 prop_compose! {
     fn upstream()(
-        endpoint in endpoint(),
-        (least, h2) in (any::<bool>(), any::<bool>()),
         concurrency in concurrency(),
+        (endpoint, others) in (endpoint(), any::<bool>()),
+        (balance, h2) in (balance(), any::<bool>()),
+        (health_check, outlier, slow_start) in (option::of(health_check()), outlier(), 0..86_400_000_u64),
         tls in option::of(("[a-z]{1,9}\\.[a-z]{1,5}", option::of("/[a-z$ ]{0,8}[a-z]"))),
         (keepalive, dns_refresh) in (duration(), duration()),
         go_pprof in option::of("https?://[a-z0-9]{1,9}(:[0-9]{1,4})?/[a-z/$]{0,9}"),
     ) -> Upstream {
+        let mut endpoints = vec![endpoint];
+        endpoints.extend(others.then(|| Endpoint::Unix("/run/other.sock".into())));
+        // Of the only one there ever is, it is neither asked nor shown.
+        let single = matches!(endpoints[..], [Endpoint::Address(_) | Endpoint::Unix(_)]);
+        let grpc = health_check.as_ref().is_some_and(|check| matches!(check.probe, Probe::Grpc { .. }));
         Upstream {
             name: "app".to_owned(),
-            endpoints: vec![endpoint],
             concurrency: Concurrency { name: "app".to_owned(), ..concurrency },
-            balance: if least { Balance::LeastRequests } else { Balance::RoundRobin },
-            protocol: if h2 { Protocol::H2 } else { Protocol::H1 },
+            endpoints,
+            balance,
+            health_check,
+            outlier: (!single).then_some(outlier),
+            slow_start: Duration::from_millis(slow_start),
+            protocol: if h2 || grpc { Protocol::H2 } else { Protocol::H1 },
             tls: tls.map(|(sni, ca)| Tls { sni, ca: ca.map(Into::into) }),
             keepalive,
             dns_refresh,

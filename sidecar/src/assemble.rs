@@ -8,12 +8,12 @@ use weir_config::{Address, Config, Document};
 use crate::{
     admin, clock,
     lifecycle::{self, Asked, Readiness, Signals},
-    observe::{breakers, explain::Explain, ledger::Ledger},
+    observe::{breakers, endpoints, explain::Explain, ledger::Ledger},
     plan::Plan,
     proxy::{self, BindError, Bound, Worker},
     reload::{Ask, Reloader, Reloads},
     shared::Shared,
-    upstream::{Unusable, resolve},
+    upstream::{self, Unusable},
 };
 
 /// A sidecar that serves.
@@ -89,8 +89,9 @@ async fn serve(config: Config) -> Result<(Sidecar, mpsc::Receiver<Ask>), StartEr
     admin::start(admin_sockets, Arc::clone(&shared), Arc::clone(&readiness))
         .map_err(StartError::AdminThread)?;
     let (workers, threads) = start_workers(threads, &sockets, &shared).await?;
-    resolve::start(&shared.plan().upstreams);
+    upstream::look_after(&shared.plan().upstreams);
     tokio::spawn(breakers::watch(Arc::clone(&shared)));
+    tokio::spawn(endpoints::watch(Arc::clone(&shared)));
     readiness.started();
     Ok((Sidecar { shared, addresses, admin, workers, threads }, asks))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod breakers;
 pub(crate) mod complaints;
+pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod histogram;
 pub(crate) mod ledger;

@@ -29,7 +29,7 @@ use crate::{
     plan::Plan,
     proxy::{View, Worker},
     shared::Shared,
-    upstream::{Upstream, resolve},
+    upstream::{self, Upstream},
 };
 
 /// How long the first look-up of a new name is waited for; without it, its requests would be refused.
@@ -151,9 +151,9 @@ impl Reloader {
         let new: Vec<_> =
             plan.upstreams.iter().filter(|upstream| !is_in(&running, upstream)).cloned().collect();
         drop(running);
-        resolve::start(&new);
+        upstream::look_after(&new);
         // A name that does not resolve is no reason to wait any longer, nor to keep the plan before.
-        time::timeout(FIRST_LOOKUP, resolve::first_looked_up(&new)).await.unwrap_or_default();
+        time::timeout(FIRST_LOOKUP, upstream::first_looked_up(&new)).await.unwrap_or_default();
         plan.set(clock::now());
         for (worker, view) in self.workers.iter().zip(views) {
             worker.follow(view);

@@ -5,34 +5,34 @@
 //! [`weir_policy::Balancer`].
 
 mod authorities;
-pub(crate) mod resolve;
+mod endpoint;
+mod gone;
+mod health;
+mod resolve;
 mod succession;
+mod why;
 
 use std::{
     io,
-    net::Ipv4Addr,
     os::unix::net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use pingora::{protocols::l4::socket, upstreams::peer::HttpPeer};
+use pingora::protocols::l4::socket;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use weir_config::{Objection, Protocol, Tls};
-use weir_policy::Balancer;
+use weir_policy::{Endpoints, Outcome, Standing, Time, View};
 
-/// How many streams may share a connection of an h2 upstream; the peer's own setting still holds.
-const H2_STREAMS_PER_CONNECTION: usize = 1_000;
-/// What is held of an answer that its client does not take.
-const H2_STREAM_WINDOW: u32 = 256 * 1024;
-/// Room for the window of every stream at once, so that a client that does not read its answer holds up
-/// its own stream and no other.
-const H2_CONNECTION_WINDOW: u32 = H2_STREAMS_PER_CONNECTION as u32 * H2_STREAM_WINDOW;
+pub(crate) use self::{endpoint::Endpoint, resolve::first_looked_up};
+use self::{endpoint::Identity, gone::Gone};
+use crate::clock;
 
 /// A service with its endpoints.
 #[derive(Debug)]
@@ -44,7 +44,12 @@ pub(crate) struct Upstream {
     pub(crate) dns_refresh: Duration,
     pub(crate) configured: Vec<weir_config::Endpoint>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
-    balancer: Balancer,
+    /// Which of them are used.
+    rules: Endpoints,
+    /// Woken when there are others.
+    endpoints_changed: Notify,
+    /// Those that were there, and may be again.
+    gone: Arc<Gone>,
     names: Mutex<Vec<Name>>,
     /// Whether each of its names has been looked up once, whatever came of it.
     looked_up: AtomicBool,
@@ -55,6 +60,8 @@ pub(crate) struct Upstream {
     /// What it was made of.
     settings: weir_config::Upstream,
     authorities: Option<u64>,
+    /// There was another one of that name before.
+    follows: bool,
     /// No plan has it any more: whoever looks after it ends.
     pub(crate) retired: CancellationToken,
 }
@@ -65,19 +72,6 @@ struct Name {
     host: String,
     port: u16,
     addresses: Vec<std::net::SocketAddr>,
-}
-
-/// One address of an upstream.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
-    /// Its own in this process.
-    pub(crate) id: u64,
-    /// The address, or `unix:` and the path.
-    pub(crate) name: String,
-    /// What Pingora's connector needs to know.
-    pub(crate) peer: HttpPeer,
-    /// Requests it is working on.
-    pub(crate) in_flight: Arc<AtomicU32>,
 }
 
 /// An upstream that cannot be used as it is written.
@@ -103,6 +97,13 @@ impl Unusable {
     }
 }
 
+/// Looks after these upstreams on the current runtime, until no plan has them: their names, and where
+/// that is set the health of their endpoints.
+pub(crate) fn look_after(upstreams: &[Arc<Upstream>]) {
+    resolve::start(upstreams);
+    health::start(upstreams);
+}
+
 impl Upstream {
     /// # Errors
     /// When the path of a Unix socket is longer than the system takes, or there are no authorities to
@@ -122,13 +123,16 @@ impl Upstream {
             dns_refresh: settings.dns_refresh,
             configured: settings.endpoints.clone(),
             endpoints: ArcSwap::from_pointee(Vec::new()),
-            balancer: Balancer::new(settings.balance),
+            rules: Endpoints::new(settings),
+            endpoints_changed: Notify::new(),
+            gone: Arc::default(),
             names: Mutex::new(settings.endpoints.iter().filter_map(name).collect()),
             looked_up: AtomicBool::new(false),
             connections_opened: Arc::default(),
             resolve_failures: Arc::default(),
             settings: settings.clone(),
             authorities: authorities::of(settings)?,
+            follows: false,
             retired: CancellationToken::new(),
         };
         let mut known = Vec::new();
@@ -147,7 +151,8 @@ impl Upstream {
                 },
                 weir_config::Endpoint::Name { .. } => continue,
             };
-            known.push(Arc::new(upstream.endpoint(endpoint.to_string(), address)));
+            let first = Identity::new(Standing::first(clock::now()));
+            known.push(Arc::new(Endpoint::new(first, endpoint.to_string(), address, settings)));
         }
         upstream.endpoints.store(Arc::new(known));
         Ok(upstream)
@@ -168,9 +173,9 @@ impl Upstream {
         self.names().iter().flat_map(|name| &name.addresses).copied().collect()
     }
 
-    /// Replaces the endpoints that came from names; those that stay keep what they count.
+    /// Replaces the endpoints that came from names; those that stay keep what is known of them.
     pub(crate) fn set_resolved(&self, resolved: &[std::net::SocketAddr]) {
-        let before = self.endpoints.load();
+        let (before, now) = (self.endpoints.load(), clock::now());
         let written = |endpoint: &&Arc<Endpoint>| {
             self.configured.iter().any(|one| one.to_string() == endpoint.name)
         };
@@ -182,10 +187,31 @@ impl Upstream {
             }
             let known = before.iter().find(|endpoint| endpoint.name == name).cloned();
             after.push(known.unwrap_or_else(|| {
-                Arc::new(self.endpoint(name, socket::SocketAddr::Inet(*address)))
+                let identity = self.gone.take(&name, now).unwrap_or_else(|| self.newcomer(now));
+                let address = socket::SocketAddr::Inet(*address);
+                Arc::new(Endpoint::new(identity, name, address, &self.settings))
             }));
         }
+        self.remember_those_missing(&before, &after, now);
         self.endpoints.store(Arc::new(after));
+        self.endpoints_changed.notify_one();
+    }
+
+    /// One that was never here: the first ones are used as they are found, others join them.
+    fn newcomer(&self, now: Time) -> Identity {
+        let begins = !self.follows && !self.looked_up.load(Relaxed);
+        let is_first = begins || self.endpoints.load().is_empty();
+        Identity::new(match is_first {
+            true => Standing::first(now),
+            false => Standing::joining(self.settings.health_check.is_some(), now),
+        })
+    }
+
+    fn remember_those_missing(&self, before: &[Arc<Endpoint>], after: &[Arc<Endpoint>], now: Time) {
+        let is_missing = |one: &&Arc<Endpoint>| !after.iter().any(|other| other.name == one.name);
+        for endpoint in before.iter().filter(is_missing) {
+            self.gone.put(&endpoint.name, endpoint.identity(), now);
+        }
     }
 
     /// The endpoints at this moment.
@@ -193,30 +219,50 @@ impl Upstream {
         self.endpoints.load_full()
     }
 
-    /// Chooses an endpoint among those that `usable` takes; `None` when there is none.
-    pub(crate) fn pick(&self, usable: impl Fn(&Endpoint) -> bool) -> Option<Arc<Endpoint>> {
+    /// Chooses an endpoint with none of these [ids](Endpoint::id): that have been tried, or may not be
+    /// asked. `None` when no other one would be used. `random` is 64 even random bits.
+    pub(crate) fn pick(&self, without: &[u64], random: u64) -> Option<Arc<Endpoint>> {
         let endpoints = self.endpoints.load();
-        let in_flight = |place: usize| endpoints[place].in_flight.load(Relaxed);
-        let place =
-            self.balancer.pick(endpoints.len(), in_flight, |place| usable(&endpoints[place]))?;
-        Some(Arc::clone(&endpoints[place]))
+        let excluded = |place: usize| without.contains(&endpoints[place].id);
+        let picked = self.rules.pick(standings(&endpoints), excluded, clock::now(), random)?;
+        Some(Arc::clone(&endpoints[picked.place]))
     }
 
-    fn endpoint(&self, name: String, address: socket::SocketAddr) -> Endpoint {
-        let sni = self.tls.as_ref().map_or_else(String::new, |tls| tls.sni.clone());
-        let mut peer = HttpPeer::new(PLACEHOLDER, self.tls.is_some(), sni);
-        peer._address = address;
-        match self.protocol {
-            Protocol::H1 => peer.options.set_http_version(1, 1),
-            Protocol::H2 => peer.options.set_http_version(2, 2),
-        }
-        peer.options.max_h2_streams = H2_STREAMS_PER_CONNECTION;
-        peer.options.h2_connection_window_size = Some(H2_CONNECTION_WINDOW);
-        peer.options.h2_stream_window_size = Some(H2_STREAM_WINDOW);
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Endpoint { id: NEXT.fetch_add(1, Relaxed), name, peer, in_flight: Arc::default() }
+    /// What came of a request that an endpoint was handed then. Only what the upstream did.
+    pub(crate) fn on_outcome(&self, one: &Endpoint, outcome: Outcome, began: Time, now: Time) {
+        let endpoints = self.endpoints.load();
+        // What was judged is seen by whoever looks at the endpoint.
+        let _judged =
+            self.rules.on_outcome(&one.standing, outcome, began, now, standings(&endpoints));
+    }
+
+    /// What is known of an endpoint.
+    pub(crate) fn view(&self, endpoint: &Endpoint, now: Time) -> View {
+        self.rules.view(&endpoint.standing, now)
+    }
+
+    /// Whether no endpoint would be used, so that all are.
+    pub(crate) fn is_in_panic(&self, now: Time) -> bool {
+        let endpoints = self.endpoints.load();
+        !endpoints.is_empty() && !standings(&endpoints).any(|one| self.rules.is_used(one, now))
+    }
+
+    /// Requests that went to any endpoint because none would be used, since the start.
+    pub(crate) fn panicked(&self) -> u64 {
+        self.rules.panicked()
+    }
+
+    /// How its endpoints are checked, where they are.
+    pub(crate) fn health_check(&self) -> Option<&weir_config::HealthCheck> {
+        self.settings.health_check.as_ref()
+    }
+
+    /// When one that fails where others do not is passed over; `None` where there is only one.
+    pub(crate) fn outlier(&self) -> Option<&weir_config::Outlier> {
+        self.settings.outlier.as_ref()
     }
 }
 
-/// Pingora's constructor takes only what it can look up; the address is set right after.
-const PLACEHOLDER: (Ipv4Addr, u16) = (Ipv4Addr::UNSPECIFIED, 0);
+fn standings(endpoints: &[Arc<Endpoint>]) -> impl Iterator<Item = &Standing> + Clone {
+    endpoints.iter().map(|endpoint| &*endpoint.standing)
+}

@@ -82,6 +82,10 @@ impl<T: Decode + Keys> Field for Section<T> {
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         T::schema(generator)
     }
+
+    fn is_absent(&self) -> bool {
+        self.0.value.is_none()
+    }
 }
 
 impl<T: Keys> Section<T> {

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use crate::{
-    Balance, Endpoint, Protocol, Tls, Upstream,
+    Balance, Endpoint, Mode, Outlier, Protocol, Tls, Upstream,
     concurrency::yaml::ConcurrencyYaml,
     decode::{At, List, Reader, Section, optional, section},
-    scalar::{FilePath, Period, ServerName, Time, Url, word},
+    health_check::yaml::HealthCheckYaml,
+    outlier::yaml::OutlierYaml,
+    scalar::{Delay, FilePath, Period, ServerName, Time, Url, word},
     tree::NodeId,
 };
 
@@ -19,6 +21,12 @@ section! {
         balance: At<Balance> = Balance::RoundRobin,
         /// How many at once, over all routes that have no limit of their own.
         concurrency: Section<ConcurrencyYaml>,
+        /// How endpoints are asked whether they are well; they are not by default.
+        health_check: Option<At<HealthCheckYaml>>,
+        /// When one is passed over because it fails where others do not.
+        outlier: Section<OutlierYaml>,
+        /// How long the share of an endpoint grows that is new, or is used again after it was unhealthy or ejected; zero gives it its whole share at once.
+        slow_start: At<Delay> = Delay::seconds(30),
         /// What is spoken: HTTP/1.1 or HTTP/2.
         protocol: At<Protocol> = Protocol::H1,
         /// How TLS is spoken; cleartext by default.
@@ -53,7 +61,8 @@ section! {
 word! {
     Balance is "a way to balance" {
         "round_robin" ["rr"] => RoundRobin,
-        "least_requests" ["leastconn", "leastconnections", "p2c"] => LeastRequests,
+        "least_requests" ["leastconn", "leastconnections", "leastrequest", "p2c"] => LeastRequests,
+        "peak_ewma" ["ewma", "leasttime", "latency", "leastlatency"] => PeakEwma,
     }
 }
 
@@ -77,12 +86,24 @@ impl UpstreamYaml {
         let concurrency_at = self.concurrency.0.node();
         let concurrency = self.concurrency.0.take();
         let concurrency = concurrency.and_then(|yaml| yaml.value(&name, concurrency_at, reader));
+        let protocol = self.protocol.take();
+        let health_check = match self.health_check {
+            None => Some(None),
+            Some(at) => {
+                let node = at.node();
+                at.take().and_then(|yaml| yaml.value(node, protocol, reader)).map(Some)
+            }
+        };
+        let outlier = outlier(self.outlier.0, endpoints.as_deref(), reader);
         Some(Upstream {
             name,
             concurrency: concurrency?,
             endpoints: endpoints?,
             balance: self.balance.take()?,
-            protocol: self.protocol.take()?,
+            health_check: health_check?,
+            outlier: outlier?,
+            slow_start: self.slow_start.take()?.0,
+            protocol: protocol?,
             tls: tls?,
             keepalive: self.keepalive.take()?.0,
             dns_refresh: self.dns_refresh.take()?.0,
@@ -99,6 +120,15 @@ impl UpstreamYaml {
             endpoints: At::of(List(upstream.endpoints.iter().cloned().map(At::of).collect())),
             balance: At::of(upstream.balance),
             concurrency: Section(At::of(ConcurrencyYaml::of(&upstream.concurrency))),
+            health_check: upstream
+                .health_check
+                .as_ref()
+                .map(|check| At::of(HealthCheckYaml::of(check))),
+            outlier: Section(match &upstream.outlier {
+                Some(outlier) => At::of(OutlierYaml::of(outlier)),
+                None => At::absent(),
+            }),
+            slow_start: At::of(Time(upstream.slow_start)),
             protocol: At::of(upstream.protocol),
             tls: upstream.tls.as_ref().map(|value| At::of(tls(value))),
             keepalive: At::of(Time(upstream.keepalive)),
@@ -129,6 +159,24 @@ impl TlsYaml {
         };
         Some(Tls { sni, ca: optional(self.ca)?.map(|path| path.0) })
     }
+}
+
+/// The only endpoint there ever is has no others to differ from: to write when it is ejected is a mistake.
+fn outlier(
+    at: At<OutlierYaml>,
+    endpoints: Option<&[Endpoint]>,
+    reader: &mut Reader<'_>,
+) -> Option<Option<Outlier>> {
+    let (node, written) = (at.node(), at.written());
+    let outlier = at.take()?.value(reader)?;
+    if !endpoints.is_some_and(Upstream::is_single) {
+        return Some(Some(outlier));
+    }
+    if written && outlier.mode != Mode::Disabled {
+        let help = "leave `outlier` out, or add the other endpoints; on a route, `breaker` is for a service that fails";
+        reader.problem(node, "the only endpoint is never ejected, so this does nothing", help);
+    }
+    Some(None)
 }
 
 fn endpoints(list: List<Endpoint, 1>, reader: &mut Reader<'_>) -> Option<Vec<Endpoint>> {

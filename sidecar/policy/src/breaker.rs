@@ -9,10 +9,8 @@
 //! [`Breaker::on_outcome`].
 
 mod adaptive;
-mod memo;
 mod phase;
 mod trip;
-mod window;
 
 use std::{sync::Arc, time::Duration};
 
@@ -219,10 +217,4 @@ impl Kind {
             Trip::Open(settings) => Self::Tripping(Tripping::new(settings)),
         }
     }
-}
-
-/// A number in `0.0..1.0` from the upper 53 of 64 random bits.
-fn unit(random: u64) -> f64 {
-    const SCALE: f64 = 1.0 / (1_u64 << 53) as f64;
-    (random >> 11) as f64 * SCALE
 }

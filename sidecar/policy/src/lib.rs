@@ -10,17 +10,20 @@
 //!
 //! Whether a verdict is enforced or only counted is the proxy's business.
 
-mod balance;
 mod breaker;
 mod concurrency;
+mod endpoints;
+mod lot;
+mod memo;
 mod rate_limit;
 mod service_time;
 mod sync;
 mod time;
+mod window;
 
-pub use balance::Balancer;
 pub use breaker::{Breaker, Open, Outcome, Snapshot, State, Threshold, Ticket};
 pub use concurrency::{Claim, Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
+pub use endpoints::{Cause, Ejection, EndpointState, Endpoints, Judged, Pick, Standing, View};
 pub use rate_limit::{Debit, Exceeded, RateLimiter};
 pub use service_time::{Fit, ServiceTime, TooLate};
 pub use time::Time;

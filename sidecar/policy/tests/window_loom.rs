@@ -34,11 +34,11 @@ mod sync {
     }
 }
 
-#[path = "../src/breaker/memo.rs"]
+#[path = "../src/memo.rs"]
 mod memo;
 #[path = "../src/time.rs"]
 mod time;
-#[path = "../src/breaker/window.rs"]
+#[path = "../src/window.rs"]
 mod window;
 
 use std::time::Duration;

@@ -42,7 +42,7 @@ listeners:
         breaker: { mode: disabled }
         concurrency: { mode: disabled }
 upstreams:
-  clinic: { endpoints: ["127.0.0.1:3000"] }
+  clinic: { endpoints: ["127.0.0.1:3000"], health_check: { path: /healthz } }
 "#;
 
 /// An admin API and what it speaks of.

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod connections;
+mod endpoints;
 mod exposition;
 mod family;
 mod health;
@@ -35,6 +36,7 @@ impl Metrics {
         registry.register_collector(Box::new(breaker::Breakers(Arc::clone(shared))));
         registry.register_collector(Box::new(connections::Connections(Arc::clone(shared))));
         registry.register_collector(Box::new(upstreams::Upstreams(Arc::clone(shared))));
+        registry.register_collector(Box::new(endpoints::Endpoints(Arc::clone(shared))));
         registry.register_collector(Box::new(reload::Reload(Arc::clone(shared))));
         let (shared, readiness) = (Arc::clone(shared), Arc::clone(readiness));
         registry.register_collector(Box::new(health::Health { shared, readiness }));

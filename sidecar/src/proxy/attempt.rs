@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use http::Method;
 use pingora::{ErrorType::ConnectTimedout, http::RequestHeader, protocols::http::ServerSession};
+use smallvec::SmallVec;
 use weir_config::Protocol;
 use weir_policy::Breaker;
 
@@ -108,31 +109,22 @@ async fn run(
     Pump::new(exchange, session, route, upstream).run().await
 }
 
-/// Chooses an endpoint whose breaker, where it has one, lets the request pass.
+/// Chooses an endpoint that has not had the request yet, and whose breaker, where it has one, lets it
+/// pass.
 fn pick(exchange: &mut Exchange, route: &Route) -> Result<Arc<Endpoint>, Stop> {
     let upstream = &route.upstream;
-    let mut refused: Vec<Arc<Endpoint>> = Vec::new();
+    let mut without: SmallVec<[u64; 8]> = exchange.tried.iter().map(|tried| tried.id).collect();
     let mut last = None;
     loop {
-        let tried = |endpoint: &Endpoint| refused.iter().any(|tried| tried.name == endpoint.name);
-        let Some(endpoint) = upstream.pick(|endpoint| !tried(endpoint)) else {
-            let none = || {
-                let detail = format!(
-                    "upstream {} has no address yet: its name was never resolved",
-                    upstream.name
-                );
-                Refusal::new(Reason::NoEndpoint, detail)
-                    .input("upstream", upstream.name.as_str())
-                    .retry_after(upstream.dns_refresh)
-            };
-            return Err(Stop::Refused(last.unwrap_or_else(none)));
+        let Some(endpoint) = upstream.pick(&without, exchange.worker.random()) else {
+            return Err(Stop::Refused(last.unwrap_or_else(|| told::no_endpoint(upstream))));
         };
         let breaker: Option<Arc<Breaker>> = route.breaker.of_endpoint(upstream, &endpoint);
         match breaker.map(|breaker| admit::ask(exchange, route, &breaker, Some(&endpoint.name))) {
             None | Some(Ok(())) => return Ok(endpoint),
             Some(Err(refusal)) => {
-                last = Some(refusal);
-                refused.push(endpoint);
+                last = Some(told::endpoints(upstream, refusal));
+                without.push(endpoint.id);
             }
         }
     }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use smallvec::SmallVec;
 use weir_config::Priority;
 use weir_policy::{Breaker, Debit, Fit, Outcome, Sample, Ticket, Time};
 
@@ -75,11 +76,22 @@ pub(super) struct Exchange {
     stream: bool,
     /// Its answer is a stream: the route's total has ended, and `idle` counts both ways.
     pub(super) streamed: bool,
-    endpoint: Option<Arc<Endpoint>>,
+    /// The endpoint that has it now.
+    endpoint: Option<AtEndpoint>,
+    /// Every endpoint that has had it, in order.
+    pub(super) tried: SmallVec<[Arc<Endpoint>; 2]>,
     status: Option<u16>,
     reason: Option<Reason>,
     /// Where `/explain` says why.
     explained: Option<Id>,
+}
+
+/// A request at an endpoint.
+#[derive(Debug)]
+struct AtEndpoint {
+    endpoint: Arc<Endpoint>,
+    /// Its upstream knows what came of it.
+    told: bool,
 }
 
 /// A debit on the rate limit at this place of the route.
@@ -145,6 +157,7 @@ impl Exchange {
             stream: false,
             streamed: false,
             endpoint: None,
+            tried: SmallVec::new(),
             status: None,
             reason: None,
             explained: None,
@@ -219,8 +232,9 @@ impl Exchange {
 
     /// The endpoint that has the request now.
     pub(super) fn at_endpoint(&mut self, endpoint: Arc<Endpoint>) {
-        endpoint.in_flight.fetch_add(1, Relaxed);
-        self.endpoint = Some(endpoint);
+        endpoint.standing.began();
+        self.tried.push(Arc::clone(&endpoint));
+        self.endpoint = Some(AtEndpoint { endpoint, told: false });
     }
 
     /// The upstream has it from here on; all of it, unless it has a body.
@@ -256,12 +270,13 @@ impl Exchange {
         }
     }
 
-    /// The upstream is done with the request: its breakers hear the verdict, the permit goes on.
+    /// The upstream is done with the request: it is told the verdict, and so are its breakers; the permit
+    /// goes on.
     pub(super) fn upstream_done(&mut self, verdict: Verdict) {
         self.comes_down();
         self.settle(verdict);
-        if let Some(endpoint) = self.endpoint.take() {
-            endpoint.in_flight.fetch_sub(1, Relaxed);
+        if let Some(at) = self.endpoint.take() {
+            at.endpoint.standing.ended();
         }
         self.release_permit(verdict);
     }
@@ -276,17 +291,23 @@ impl Exchange {
         }
     }
 
-    /// Tells the breakers and gives their tickets back.
+    /// Tells the endpoint's upstream and the breakers, whose tickets come back.
     pub(super) fn settle(&mut self, verdict: Verdict) {
-        if self.tickets.is_empty() {
-            return;
-        }
         let outcome = match verdict {
             Verdict::Good(latency) => Some(Outcome::Success { latency }),
             Verdict::Fault => Some(Outcome::Failure),
             Verdict::Nothing => None,
         };
-        let (now, random) = (clock::now(), self.worker.random());
+        if outcome.is_none() && self.tickets.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        if let (Some(outcome), Some(at), Some(route)) = (outcome, &mut self.endpoint, &self.route)
+            && !std::mem::replace(&mut at.told, true)
+        {
+            route.upstream.on_outcome(&at.endpoint, outcome, self.forwarded_at, now);
+        }
+        let random = self.worker.random();
         for (breaker, ticket) in self.tickets.drain(..) {
             match outcome {
                 Some(outcome) => breaker.on_outcome(ticket, outcome, now, random),

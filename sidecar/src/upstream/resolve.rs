@@ -9,11 +9,14 @@ use super::{Name, Upstream};
 /// How long a look-up may take before it counts as failed.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many addresses of a name become endpoints: each has its series among the metrics, and its checks.
+const ADDRESSES_MAX: usize = 256;
+
 /// How often it is looked whether a first look-up is over.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Looks after the names of these upstreams, on the current runtime.
-pub(crate) fn start(upstreams: &[Arc<Upstream>]) {
+pub(super) fn start(upstreams: &[Arc<Upstream>]) {
     for upstream in upstreams.iter().filter(|upstream| !upstream.names().is_empty()) {
         tokio::spawn(keep_fresh(Arc::clone(upstream)));
     }
@@ -75,6 +78,7 @@ async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let mut found: Vec<_> = found.collect();
     found.sort_unstable();
     found.dedup();
+    found.truncate(ADDRESSES_MAX);
     if found.is_empty() { Err("the name has no address".to_owned()) } else { Ok(found) }
 }
 

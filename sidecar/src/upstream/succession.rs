@@ -4,11 +4,14 @@
 //! Otherwise there is a new one, which takes over what it counts and what its names were resolved to,
 //! so that no request has to wait for DNS again; and each endpoint that is still there. An endpoint
 //! that is reached in another way than before is another value under the same id, so that its breakers
-//! stay with it.
+//! and what is known of it stay with it. One that is not there any more is [remembered](super::gone).
 
 use std::sync::Arc;
 
-use super::{Endpoint, Unusable, Upstream, authorities};
+use weir_policy::Standing;
+
+use super::{Endpoint, Unusable, Upstream, authorities, endpoint::Identity};
+use crate::clock;
 
 impl Upstream {
     /// The upstream with these settings, after the one that had the name.
@@ -32,22 +35,23 @@ impl Upstream {
         let mut next = Self::new(settings)?;
         next.connections_opened = Arc::clone(&before.connections_opened);
         next.resolve_failures = Arc::clone(&before.resolve_failures);
+        next.rules = before.rules.following(settings);
+        next.gone = Arc::clone(&before.gone);
+        next.follows = true;
         let reached_alike = before.protocol == next.protocol
             && before.tls == next.tls
             && before.authorities == next.authorities;
-        let known = before.endpoints();
+        let (known, now) = (before.endpoints(), clock::now());
+        let join = || Identity::new(Standing::joining(settings.health_check.is_some(), now));
         let follow = |endpoint: Arc<Endpoint>| {
             let known = known.iter().find(|known| known.name == endpoint.name);
-            match known {
-                None => endpoint,
-                Some(known) if reached_alike => Arc::clone(known),
-                Some(known) => Arc::new(Endpoint {
-                    id: known.id,
-                    name: endpoint.name.clone(),
-                    peer: endpoint.peer.clone(),
-                    in_flight: Arc::clone(&known.in_flight),
-                }),
-            }
+            let identity = match known {
+                Some(known) if reached_alike => return Arc::clone(known),
+                Some(known) => known.identity(),
+                None => before.gone.take(&endpoint.name, now).unwrap_or_else(join),
+            };
+            let (name, address) = (endpoint.name.clone(), endpoint.peer._address.clone());
+            Arc::new(Endpoint::new(identity, name, address, settings))
         };
         for name in next.names.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
             let before = before.names();
@@ -56,7 +60,8 @@ impl Upstream {
             name.addresses = same.map(|same| same.addresses.clone()).unwrap_or_default();
         }
         next.set_resolved(&next.addresses());
-        let endpoints = next.endpoints().iter().cloned().map(follow).collect();
+        let endpoints: Vec<_> = next.endpoints().iter().cloned().map(follow).collect();
+        next.remember_those_missing(&known, &endpoints, now);
         next.endpoints.store(Arc::new(endpoints));
         Ok(Arc::new(next))
     }
@@ -99,7 +104,7 @@ mod tests {
         let before = Upstream::following(None, &settings(yaml)).unwrap();
         before.learn(0, vec![([10, 0, 0, 9], 80).into()]);
         before.connections_opened.store(7, Relaxed);
-        before.endpoints()[1].in_flight.store(3, Relaxed);
+        (0..3).for_each(|_| before.endpoints()[1].standing.began());
         let after =
             following(&before, "{ endpoints: [\"10.0.0.2:80\", \"app.test:80\"], keepalive: 1s }");
         let names = |upstream: &Upstream| {
@@ -113,6 +118,6 @@ mod tests {
         let other_way = following(&after, "{ endpoints: [\"10.0.0.2:80\"], protocol: h2 }");
         let (was, is) = (&after.endpoints()[0], &other_way.endpoints()[0]);
         assert!(!Arc::ptr_eq(was, is), "it is asked in another way");
-        assert_eq!((was.id, is.in_flight.load(Relaxed)), (is.id, 3));
+        assert_eq!((was.id, is.standing.in_flight()), (is.id, 3));
     }
 }

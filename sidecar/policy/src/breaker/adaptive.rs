@@ -17,16 +17,14 @@ use std::{sync::Arc, time::Duration};
 
 use weir_config::AdaptiveBreaker;
 
-use super::{
-    Open, Outcome, Snapshot, State, Threshold, Ticket,
-    memo::Memo,
-    unit,
-    window::{Counts, Window},
-};
+use super::{Open, Outcome, Snapshot, State, Threshold, Ticket};
 use crate::{
     Time,
+    lot::unit,
+    memo::Memo,
     sync::{AtomicU64, Ordering::Relaxed},
     time::nanos,
+    window::{Counts, Window},
 };
 
 /// A breaker that refuses a share.

@@ -20,12 +20,15 @@ use weir_config::TripBreaker;
 
 use super::{
     Open, Outcome, Snapshot, State, Threshold, Ticket,
-    memo::Memo,
     phase::{Mode, PROBES_MAX, Phase, SharedPhase},
-    unit,
+};
+use crate::{
+    Time,
+    lot::unit,
+    memo::Memo,
+    time::nanos,
     window::{Counts, Window},
 };
-use crate::{Time, time::nanos};
 
 /// A breaker that opens.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 use super::family::{counters, gauges};
 use crate::{
+    clock,
     plan::Plan,
     shared::Shared,
     upstream::{Endpoint, Upstream},
@@ -25,7 +26,7 @@ impl Collector for Upstreams {
             let sample = |endpoint: &Arc<Endpoint>| {
                 let labels =
                     [("upstream", upstream.name.clone()), ("endpoint", endpoint.name.clone())];
-                (labels, endpoint.in_flight.load(Relaxed))
+                (labels, endpoint.standing.in_flight())
             };
             endpoints.iter().map(sample).collect::<Vec<_>>()
         });
@@ -46,6 +47,22 @@ impl Collector for Upstreams {
             "weir_upstream_resolve_failures",
             "Failed look-ups of an upstream's names.",
             of_each(&plan, |upstream| upstream.resolve_failures.load(Relaxed)),
+        )?;
+        let now = clock::now();
+        gauges(
+            &mut encoder,
+            "weir_upstream_in_panic",
+            "1 while no endpoint of an upstream would be used, so that all are.",
+            plan.upstreams.iter().map(|upstream| {
+                let label = [("upstream", upstream.name.as_str())];
+                (label, u32::from(upstream.is_in_panic(now)))
+            }),
+        )?;
+        counters(
+            &mut encoder,
+            "weir_upstream_panicked",
+            "Requests sent to any endpoint because none would be used.",
+            of_each(&plan, Upstream::panicked),
         )
     }
 }

@@ -1,13 +1,18 @@
 //! What `/explain` is told of a request that ended at the upstream, refused there or cut.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use weir_policy::EndpointState;
 
 use crate::{
     clock,
     plan::Route,
     proxy::{exchange::Exchange, refuse::Refusal, stop::Stop},
     reason::{Reason, Stage},
-    upstream::Endpoint,
+    upstream::{Endpoint, Upstream},
 };
 
 /// Adds what was seen, and what a time that ran out is held against.
@@ -41,14 +46,48 @@ pub(super) fn seen(
         .at(Stage::Try)
         .input("upstream", route.upstream.name.as_str())
         .input("endpoint", endpoint.name.as_str())
+        .input("tried", names(&exchange.tried))
         .input("elapsed_seconds", now.since(exchange.started).as_secs_f64())
         .input("at_upstream_seconds", now.since(exchange.forwarded_at).as_secs_f64());
+    let refusal = endpoints(&route.upstream, refusal);
     match exchange.header_at {
         Some(at) => {
             refusal.input("first_byte_seconds", at.since(exchange.forwarded_at).as_secs_f64())
         }
         None => refusal,
     }
+}
+
+/// Adds how many endpoints there were in each state.
+pub(super) fn endpoints(upstream: &Upstream, refusal: Refusal) -> Refusal {
+    let now = clock::now();
+    let endpoints = upstream.endpoints();
+    let mut states = serde_json::Map::new();
+    for word in EndpointState::WORDS {
+        let is_so = |one: &&Arc<Endpoint>| upstream.view(one, now).state.word() == word;
+        let count = endpoints.iter().filter(is_so).count();
+        if count > 0 {
+            states.insert(word.to_owned(), count.into());
+        }
+    }
+    refusal.input("endpoints", states).input("in_panic", upstream.is_in_panic(now))
+}
+
+/// There was nobody to ask.
+pub(super) fn no_endpoint(upstream: &Upstream) -> Refusal {
+    let detail = match upstream.endpoints().is_empty() {
+        true => "has no address yet: its name was never resolved",
+        false => "has no other endpoint that is used",
+    };
+    let refusal = Refusal::new(Reason::NoEndpoint, format!("upstream {} {detail}", upstream.name))
+        .input("upstream", upstream.name.as_str())
+        .input("resolve_failures", upstream.resolve_failures.load(Relaxed))
+        .retry_after(upstream.dns_refresh);
+    endpoints(upstream, refusal)
+}
+
+fn names(endpoints: &[Arc<Endpoint>]) -> Vec<&str> {
+    endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect()
 }
 
 /// The time that ran out, by its name in the configuration, and what would have let the request pass.

@@ -227,3 +227,38 @@ fn a_name_is_resolved_before_anyone_asks_for_it() {
     weir.reconfigure(&one_route(&backend, "all", ""));
     assert_eq!(weir.admin_get("/ready").0, 200);
 }
+
+/// One that is dead and one whose check fails, over a reload that changes their upstream.
+#[test]
+fn an_endpoint_stays_ejected_or_unhealthy() {
+    let backend = Backend::start(Speaks::H1, script);
+    let addresses = [Service::listen().address, Service::listen().address, backend.address];
+    let yaml = |more: &str| {
+        format!(
+            "reload: {{ watch: false }}\nlisteners: [{{ name: in, address: 127.0.0.1:0, routes: [{{ upstream: app, breaker: {{ mode: disabled }} }}] }}]\n\
+             upstreams:\n  app:\n    endpoints: {:?}\n    {more}\n    \
+             outlier: {{ consecutive: 1, max_ejected: 100%, ejection_time: 1h, ejection_time_max: 1h }}\n",
+            addresses.map(|address| address.to_string())
+        )
+    };
+    let weir = Weir::start(&yaml("keepalive: 1s"));
+    let states = |state: &str| weir.metric("weir_endpoint_state", &[&format!("state=\"{state}\"")]);
+    until("two are ejected", || {
+        get(weir.address(), "/");
+        states("ejected") == 2.0
+    });
+    weir.reconfigure(&yaml("keepalive: 2s"));
+    assert_eq!(states("ejected"), 2.0);
+    assert_eq!(get(weir.address(), "/").0, 200);
+    weir.reconfigure(&yaml("health_check: { tcp: true, interval: 1h }"));
+    until("they are unhealthy too", || states("unhealthy") == 2.0);
+    weir.reconfigure(&yaml("health_check: { tcp: true, interval: 2h }"));
+    assert_eq!(states("unhealthy"), 2.0);
+    weir.reconfigure(&yaml("balance: least_requests"));
+    assert_eq!(
+        (states("unhealthy"), states("ejected")),
+        (0.0, 2.0),
+        "what nobody checks is no more"
+    );
+    assert_eq!(get(weir.address(), "/").0, 200);
+}

@@ -116,3 +116,46 @@ fn an_outage_of_dns_is_no_outage_and_a_new_address_is_followed() {
     assert_eq!(client.message().status(), 200);
     assert!(!weir.admin_get("/upstreams").1.contains(&first.address.to_string()));
 }
+
+/// A name that answers with a part of its addresses for a moment, and with others beside them.
+#[test]
+fn an_endpoint_that_vanishes_for_a_moment_is_what_it_was() {
+    let (first, second) = neighbours();
+    let [one, other] = [&first, &second].map(|service| service.address.to_string());
+    let hosts = Hosts::saying("127.0.0.1 app.test\n127.0.0.2 app.test");
+    let weir = hosts.start(&format!(
+        "listeners: [{{ address: 127.0.0.1:0, routes: [{{ upstream: app, breaker: {{ mode: disabled }} }}] }}]\nupstreams:\n\
+         \x20 app:\n    endpoints: [\"app.test:{}\"]\n    dns_refresh: 20ms\n    slow_start: 1h\n    \
+         outlier: {{ consecutive: 1, ejection_time: 1h, ejection_time_max: 1h }}\n",
+        first.address.port()
+    ));
+    let is = |endpoint: &str, state: &str| {
+        let labels = [format!("endpoint=\"{endpoint}\""), format!("state=\"{state}\"")];
+        weir.metric("weir_endpoint_state", &labels.each_ref().map(String::as_str)) == 1.0
+    };
+    let knows = |endpoint: &str| weir.admin_get("/upstreams").1.contains(&format!("{endpoint}\""));
+    until("both are known", || is(&one, "healthy") && is(&other, "healthy"));
+    // Who is asked first closes without an answer.
+    let mut client = Wire::connect(weir.address());
+    client.say("POST / HTTP/1.1\r\nhost: app\r\ncontent-length: 0\r\n\r\n");
+    let mut ejected = None;
+    until("one of them is asked", || {
+        ejected = [(&first, &one, "127.0.0.2"), (&second, &other, "127.0.0.1")]
+            .into_iter()
+            .find(|(service, ..)| service.try_accept().is_some());
+        ejected.is_some()
+    });
+    let (_, ejected, stays) = ejected.unwrap();
+    assert_eq!(client.message().status(), 502);
+    assert!(is(ejected, "ejected"));
+
+    hosts.say(&format!("{stays} app.test"));
+    until("it has gone", || !knows(ejected));
+    hosts.say("127.0.0.1 app.test\n127.0.0.2 app.test\n127.0.0.3 app.test");
+    until("it is back", || knows(ejected));
+    assert!(is(ejected, "ejected"), "{}", weir.admin_get("/upstreams").1);
+    let third = format!("127.0.0.3:{}", first.address.port());
+    until("another one has joined", || is(&third, "slow_start"));
+    let share = weir.metric("weir_endpoint_share", &[&format!("endpoint=\"{third}\"")]);
+    assert!((0.1..0.2).contains(&share), "{share}");
+}

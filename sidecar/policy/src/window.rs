@@ -18,9 +18,9 @@
 
 use std::{array, time::Duration};
 
-use super::memo::Memo;
 use crate::{
     Time,
+    memo::Memo,
     sync::{
         AtomicU64, AtomicU128,
         Ordering::{AcqRel, Acquire, Relaxed},
@@ -30,7 +30,7 @@ use crate::{
 
 /// Counts of three kinds of event, by slice of time.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(crate) struct Window {
     counters: Counters,
     /// The number of the newest slice: its mark and all before it are set.
     newest: AtomicU64,
@@ -46,7 +46,7 @@ pub(super) struct Window {
 
 /// How often each kind of event happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts(pub(super) [u32; 3]);
+pub(crate) struct Counts(pub(crate) [u32; 3]);
 
 /// What all threads write, in a cache line of its own: the rest is only read until a slice begins.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ struct Counters {
 impl Window {
     /// The last `span` of time in `slices` slices. The oldest drops out as a whole, so what is seen
     /// reaches back between `span` less one slice and `span`.
-    pub(super) fn new(span: Duration, slices: usize) -> Self {
+    pub(crate) fn new(span: Duration, slices: usize) -> Self {
         let first = slices as u64;
         Self {
             counters: Counters {
@@ -75,7 +75,7 @@ impl Window {
     }
 
     /// Counts one event of each kind that is set.
-    pub(super) fn add(&self, event: Counts, now: Time) {
+    pub(crate) fn add(&self, event: Counts, now: Time) {
         self.advance(now);
         for (counter, count) in self.counters.kinds.iter().zip(event.0) {
             if count > 0 {
@@ -86,7 +86,7 @@ impl Window {
 
     /// What the newest slice has counted so far, while that `number` is the newest. Starts again from 0
     /// after 2^32 events of a kind in one slice: half a million a second for the longest slice, 2.4 hours.
-    pub(super) fn newest(&self, number: u64) -> Counts {
+    pub(crate) fn newest(&self, number: u64) -> Counts {
         // It is gone for a thread that slept for a window: then nothing is new to it.
         let mark = || self.mark(number).unwrap_or_else(|| self.totals()).map(|count| count as u32);
         let (start, totals) = (self.start.get(number, mark), self.totals());
@@ -95,7 +95,7 @@ impl Window {
 
     /// The counts of each slice that is in the window while that `number` is the newest, oldest first,
     /// without the newest itself.
-    pub(super) fn closed(&self, number: u64) -> impl Iterator<Item = Counts> {
+    pub(crate) fn closed(&self, number: u64) -> impl Iterator<Item = Counts> {
         let oldest = self.oldest(number);
         let mut began = self.mark(oldest);
         (oldest + 1..=number).filter_map(move |next| {
@@ -108,19 +108,19 @@ impl Window {
     }
 
     /// Forgets everything: moves on by a whole window.
-    pub(super) fn clear(&self, now: Time) {
+    pub(crate) fn clear(&self, now: Time) {
         let ahead = self.advance(now).saturating_sub(self.number(now));
         self.first.fetch_add(ahead + self.slices(), Relaxed);
         self.advance(now);
     }
 
     /// A word in the cache line of the counters, at first 0, for what the owner writes about as often.
-    pub(super) fn beside(&self) -> &AtomicU64 {
+    pub(crate) fn beside(&self) -> &AtomicU64 {
         &self.counters.beside
     }
 
     /// The number of the newest slice, which is that of `now` or a later one.
-    pub(super) fn advance(&self, now: Time) -> u64 {
+    pub(crate) fn advance(&self, now: Time) -> u64 {
         let (newest, number) = (self.newest.load(Acquire), self.number(now));
         if newest >= number { newest } else { self.begin(newest, number) }
     }
@@ -168,7 +168,7 @@ impl Window {
 }
 
 impl Counts {
-    pub(super) fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self(array::from_fn(|kind| self.0[kind].saturating_add(other.0[kind])))
     }
 

@@ -11,16 +11,16 @@ use crate::sync::{AtomicU64, Ordering::Relaxed};
 /// It knows a slice by the lower 32 bits of its number: 34 years of slices of 250 ms. A breaker would
 /// have to be left alone for exactly so long to be told of another slice.
 #[derive(Debug)]
-pub(super) struct Memo<const PARTS: usize>([AtomicU64; PARTS]);
+pub(crate) struct Memo<const PARTS: usize>([AtomicU64; PARTS]);
 
 impl<const PARTS: usize> Memo<PARTS> {
     /// Remembers nothing; slices are numbered from 1.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
     /// What is known of `slice`, or what `work` finds out.
-    pub(super) fn get(&self, slice: u64, work: impl FnOnce() -> [u32; PARTS]) -> [u32; PARTS] {
+    pub(crate) fn get(&self, slice: u64, work: impl FnOnce() -> [u32; PARTS]) -> [u32; PARTS] {
         let words = self.0.each_ref().map(|word| word.load(Relaxed));
         if words.iter().all(|word| (word >> 32) as u32 == slice as u32) {
             return words.map(|word| word as u32);
