@@ -230,11 +230,13 @@ impl Exchange {
         self.stream = true;
     }
 
-    /// The endpoint that has the request now.
+    /// The endpoint that has the request now; one that had it before has it no more.
     pub(super) fn at_endpoint(&mut self, endpoint: Arc<Endpoint>) {
         endpoint.standing.began();
         self.tried.push(Arc::clone(&endpoint));
-        self.endpoint = Some(AtEndpoint { endpoint, told: false });
+        if let Some(before) = self.endpoint.replace(AtEndpoint { endpoint, told: false }) {
+            before.endpoint.standing.ended();
+        }
     }
 
     /// The upstream has it from here on; all of it, unless it has a body.
