@@ -25,7 +25,7 @@ section! {
         admin: Section<AdminYaml>,
         /// Worker threads of the data plane; the number of processors by default.
         threads: Option<At<Count<1, 1024>>>,
-        /// Peers, as addresses or ranges, whose forwarding, priority and deadline headers are believed.
+        /// Peers, as addresses or ranges, whose forwarding, priority, deadline and fault headers are believed.
         trusted: At<List<Cidr, 0>> = List(Vec::new()),
         /// How the process ends after a SIGTERM.
         shutdown: Section<ShutdownYaml>,

@@ -27,7 +27,9 @@ mod deadline;
 mod decode;
 mod diagnostics;
 mod document;
+mod faults;
 mod file;
+mod grpc_status;
 mod health_check;
 mod limits;
 mod listener;
@@ -58,7 +60,9 @@ pub use concurrency::{AdaptiveLimit, Concurrency, ConcurrencyLimit, Queue};
 pub use deadline::Deadline;
 pub use diagnostics::Diagnostics;
 pub use document::{Document, Objection};
+pub use faults::{Abort, AbortFault, DelayFault, DripFault, FaultHeader, Faults};
 pub use file::load;
+pub use grpc_status::GrpcStatus;
 pub use health_check::{HealthCheck, Probe, Statuses};
 pub use limits::{ListenerLimits, RouteLimits};
 pub use listener::{Address, Listener, ListenerTimeout};
@@ -74,7 +78,7 @@ pub use route::{HeaderMatch, Match, PathMatch, Route};
 pub use schema::schema;
 pub use show::show;
 pub use timeout::Timeout;
-pub use units::{ByteSize, Ratio};
+pub use units::{ByteSize, Ratio, parse_bytes, parse_duration};
 pub use upstream::{Balance, Endpoint, Protocol, Tls, Upstream};
 
 use std::{num::NonZeroUsize, time::Duration};
@@ -86,7 +90,7 @@ pub struct Config {
     pub admin: Admin,
     /// Worker threads of the data plane; defaults to the number of processors.
     pub threads: NonZeroUsize,
-    /// Peers whose forwarding, priority and deadline headers are believed.
+    /// Peers whose forwarding, priority, deadline and fault headers are believed.
     pub trusted: Vec<ipnet::IpNet>,
     /// How the process ends.
     pub shutdown: Shutdown,

@@ -7,7 +7,7 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Breaker, Concurrency, Deadline, Priorities, RateLimit, RouteLimits, Timeout};
+use crate::{Breaker, Concurrency, Deadline, Faults, Priorities, RateLimit, RouteLimits, Timeout};
 
 /// A route with all its policies.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Route {
     pub concurrency: Option<Concurrency>,
     /// How its requests get their class.
     pub priority: Priorities,
+    /// What is made to go wrong; nothing by default.
+    pub faults: Option<Faults>,
     /// The times.
     pub timeout: Timeout,
     /// The sizes.

@@ -162,6 +162,35 @@ fn other_policies() {
 }
 
 #[test]
+fn faults() {
+    check(
+        "faults",
+        &[
+            "faults: {}",
+            "faults: true",
+            "faults: { delay: {} }",
+            "faults: { delay: { for: 0s } }",
+            "faults: { delay: { for: 30s } }",
+            "timeout: { total: 5s }\nfaults: { delay: { for: 6s }, abort: { status: 200 } }",
+            "faults: { delay: { for: 1s, ratio: 0% } }",
+            "faults: { delay: { for: 1s, ratio: 0.1 } }",
+            "faults: { abort: { status: 600 } }",
+            "faults: { abort: { grpc_status: 14 } }",
+            "faults: { abort: { grpc_status: OK } }",
+            "faults: { abort: { reset: true, status: 503, grpc_status: INTERNAL } }",
+            "faults: { drip: { rate: 0B } }",
+            "faults: { drip: { rate: 64 } }",
+            "faults: { header: {} }",
+            "faults: { header: x-chaos }",
+            "faults: { header: { name: content-type, abort: true } }",
+            "faults: { header: { abort: false } }",
+            "fault_injection: { delay: { for: 1s } }",
+        ],
+        route,
+    );
+}
+
+#[test]
 fn matches() {
     check(
         "matches",

@@ -127,6 +127,37 @@ prop_compose! {
     }
 }
 
+/// A delay that is shorter than `total`, where there is one.
+fn shorter(total: Duration, share: f64, ratio: Ratio) -> Option<DelayFault> {
+    let millis = total.mul_f64(share).as_millis() as u64;
+    let delay = DelayFault { duration: Duration::from_millis(millis), ratio };
+    (millis > 0 && delay.duration < total).then_some(delay)
+}
+
+fn faults() -> impl Strategy<Value = Faults> {
+    let grpc = prop_oneof![Just(GrpcStatus::Internal), Just(GrpcStatus::Unavailable)];
+    let end = prop_oneof![
+        (400..600_u16, grpc).prop_map(|(status, grpc)| Abort::Answer { status, grpc }),
+        Just(Abort::Reset),
+    ];
+    let rate = || (1..=1_u64 << 30).prop_map(ByteSize);
+    let header = ("x-[a-z0-9$-]{0,9}", option::of(duration()), any::<bool>(), rate()).prop_map(
+        |(name, delay_max, abort, rate)| FaultHeader {
+            name,
+            delay_max,
+            abort,
+            drip_min: Some(rate),
+        },
+    );
+    let (abort, drip) = ((end, ratio()), (rate(), ratio()));
+    (abort, option::of(drip), option::of(header)).prop_map(|((end, ratio), drip, header)| Faults {
+        delay: None,
+        abort: Some(AbortFault { end, ratio }),
+        drip: drip.map(|(rate, ratio)| DripFault { rate, ratio }),
+        header,
+    })
+}
+
 prop_compose! {
     fn bounds()(
         (min, more, share) in (1..=500_000_u32, 0..=500_000_u32, 0.0..=1.0_f64),
@@ -170,6 +201,7 @@ prop_compose! {
         (trip, endpoint, breaker_mode) in (prop_oneof![adaptive(), open()], any::<bool>(), mode()),
         (timeout, deadline) in (timeout(), mode()),
         (concurrency, priority) in (option::of(concurrency()), priorities()),
+        (faults, delay) in (option::of(faults()), option::of((0.0..1.0_f64, ratio()))),
         (body, streams) in (0..=1_u64 << 40, nonzero(1_000_000)),
     ) -> Route {
         let per = if endpoint { BreakerScope::Endpoint } else { BreakerScope::Route };
@@ -185,6 +217,7 @@ prop_compose! {
             deadline: Deadline { mode: deadline },
             concurrency,
             priority,
+            faults: faults.map(|faults| Faults { delay: delay.and_then(|(share, ratio)| shorter(timeout.total, share, ratio)), ..faults }),
             timeout,
             limits: RouteLimits { body: ByteSize(body), streams },
         }

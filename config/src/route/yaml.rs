@@ -1,11 +1,14 @@
 //! `routes:` as they are written.
 
+use std::time::Duration;
+
 use crate::{
-    RateLimit, Route,
+    Faults, RateLimit, Route,
     breaker::yaml::{self as breaker, BreakerForm},
     concurrency::yaml::ConcurrencyYaml,
     deadline::yaml::DeadlineYaml,
-    decode::{At, OneOrMany, Reader, Section, closest, section},
+    decode::{At, OneOrMany, Reader, Section, closest, optional, section},
+    faults::yaml::{Any, FaultsYaml},
     limits::yaml::RouteLimitsYaml,
     priority::yaml::{self as priority, PriorityForm},
     rate_limit::yaml::RateLimitYaml,
@@ -37,6 +40,8 @@ section! {
         concurrency: Option<At<ConcurrencyYaml>>,
         /// Which requests are refused last under overload: a class, or how each request gets its own.
         priority: Option<At<PriorityForm>>,
+        /// What is made to go wrong, to see what comes of it.
+        faults: Option<At<Any<FaultsYaml>>>,
         /// How long each part of a request may take.
         timeout: Section<TimeoutYaml>,
         /// How large, how many.
@@ -58,6 +63,8 @@ impl RouteYaml {
             limits.check_stream(reader);
         }
         let limits = self.limits.0.take().and_then(RouteLimitsYaml::value);
+        let total = timeout.as_ref().map(|timeout| timeout.total);
+        let faults = faults(self.faults, total, reader);
         let deadline = self.deadline.0.take().and_then(DeadlineYaml::value);
         let matches = self.r#match.0.node();
         let matches = self.r#match.0.take().and_then(|yaml| yaml.value(matches, reader));
@@ -102,6 +109,7 @@ impl RouteYaml {
             concurrency: concurrency?,
             deadline: deadline?,
             priority: priority::value(self.priority)?,
+            faults: faults?,
             timeout: timeout?,
             limits: limits?,
         })
@@ -120,6 +128,7 @@ impl RouteYaml {
             deadline: Section(At::of(DeadlineYaml::of(&route.deadline))),
             concurrency: route.concurrency.as_ref().map(|one| At::of(ConcurrencyYaml::of(one))),
             priority: Some(At::of(priority::of(&route.priority))),
+            faults: route.faults.as_ref().map(|faults| At::of(Any(FaultsYaml::of(faults)))),
             timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
             limits: Section(At::of(RouteLimitsYaml::of(&route.limits, route.stream))),
         }
@@ -137,6 +146,7 @@ impl RouteYaml {
             deadline: Section::absent(owner, reader),
             concurrency: None,
             priority: None,
+            faults: None,
             timeout: Section::absent(owner, reader),
             limits: Section::absent(owner, reader),
         }
@@ -164,6 +174,16 @@ pub(crate) fn known(name: &At<Name>, scope: &Scope, reader: &mut Reader<'_>) -> 
     let what = format!("{} is not the name of an upstream", reader.shown(name.node()));
     reader.problem(name.node(), what, help);
     None
+}
+
+/// `None` when they are written and wrong.
+fn faults(
+    written: Option<At<Any<FaultsYaml>>>,
+    total: Option<Duration>,
+    reader: &mut Reader<'_>,
+) -> Option<Option<Faults>> {
+    let Some(Any(written)) = optional(written)? else { return Some(None) };
+    written.value(total, reader).map(Some)
 }
 
 /// The policies of a route; their names are claimed in `scope`, unless the route's is not its own.

@@ -13,6 +13,7 @@
 mod breaker;
 mod concurrency;
 mod endpoints;
+mod faults;
 mod lot;
 mod memo;
 mod rate_limit;
@@ -24,6 +25,7 @@ mod window;
 pub use breaker::{Breaker, Open, Outcome, Snapshot, State, Threshold, Ticket};
 pub use concurrency::{Claim, Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
 pub use endpoints::{Cause, Ejection, EndpointState, Endpoints, Judged, Pick, Standing, View};
+pub use faults::{Drip, Injection, Objection};
 pub use rate_limit::{Debit, Exceeded, RateLimiter};
 pub use service_time::{Fit, ServiceTime, TooLate};
 pub use time::Time;
