@@ -18,6 +18,7 @@ use crate::{
     cli,
     lifecycle::{Asked, Signals},
     logging,
+    observe::words::NONE,
     reason::Reason,
 };
 
@@ -165,7 +166,7 @@ impl Scene {
                 let admin = self.sidecar.admin.admin;
                 lines.push_str(&format!(
                     "    {} {}: curl http://{admin}/explain/{id}\n",
-                    why.status,
+                    why.status.map_or(NONE.to_owned(), |status| status.to_string()),
                     why.reason.word()
                 ));
             }

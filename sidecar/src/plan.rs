@@ -111,7 +111,7 @@ impl Plan {
         }
     }
 
-    /// Whether a peer's forwarding, priority and deadline headers are believed.
+    /// Whether a peer's forwarding, priority, deadline and fault headers are believed.
     pub(crate) fn trusts(&self, peer: Option<std::net::IpAddr>) -> bool {
         peer.is_some_and(|peer| {
             let peer = peer.to_canonical();

@@ -1,6 +1,6 @@
 //! The request's way, in the order it is walked.
 //!
-//! `accept -> connection (head, chunks) -> identify -> admit -> attempt (forward, pump) -> exchange`,
+//! `accept -> connection (head, chunks) -> identify -> admit -> faults -> attempt (forward, pump) -> exchange`,
 //! with [`refuse`] wherever a verdict is no.
 //!
 //! Weir stands on pingora-core: its HTTP sessions, its connectors, its pools and its TLS. It does not
@@ -20,6 +20,7 @@ mod connection;
 mod connections;
 mod deadline;
 mod exchange;
+mod faults;
 mod forward;
 mod head;
 mod identify;

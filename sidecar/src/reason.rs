@@ -39,6 +39,8 @@ pub(crate) enum Stage {
     Breaker,
     /// Streams and concurrency, with the queue.
     Admit,
+    /// A fault that was injected.
+    Fault,
     /// The upstream.
     Try,
 }
@@ -52,6 +54,7 @@ impl Stage {
             Self::Rate => "rate",
             Self::Breaker => "breaker",
             Self::Admit => "admit",
+            Self::Fault => "fault",
             Self::Try => "try",
         }
     }
@@ -151,6 +154,8 @@ reasons! {
     Deadline = "deadline", Rejected, StatusCode::GATEWAY_TIMEOUT, 4, "http_request_denied";
     /// The upstream has no endpoint: its name has never been resolved.
     NoEndpoint = "no_endpoint", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "dns_error";
+    /// A fault that was asked for: an abort in place of the upstream's answer.
+    FaultInjected = "fault_injected", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "http_request_denied";
     /// A fault of ours.
     Internal = "internal", Rejected, StatusCode::INTERNAL_SERVER_ERROR, 13, "proxy_internal_error";
     /// The client left before the end.
@@ -195,6 +200,7 @@ impl Reason {
             Self::RateLimited => Stage::Rate,
             Self::BreakerOpen => Stage::Breaker,
             Self::Overloaded | Self::StreamLimit => Stage::Admit,
+            Self::FaultInjected => Stage::Fault,
             Self::NoEndpoint | Self::Internal => Stage::Try,
             _ if self.class() == Class::Rejected => Stage::Parse,
             _ => Stage::Try,

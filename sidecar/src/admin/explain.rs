@@ -94,7 +94,7 @@ mod tests {
             route: shared.plan().routes[0].name.clone(),
             method: "GET".into(),
             path: "/partner/trials".into(),
-            status: 429,
+            status: Some(429),
             cut: false,
             stage: Stage::Rate,
             policy: "partner".into(),

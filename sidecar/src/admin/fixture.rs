@@ -41,6 +41,7 @@ listeners:
         upstream: clinic
         breaker: { mode: disabled }
         concurrency: { mode: disabled }
+        faults: { abort: { ratio: 1% } }
 upstreams:
   clinic: { endpoints: ["127.0.0.1:3000"], health_check: { path: /healthz } }
 "#;

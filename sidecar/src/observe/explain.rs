@@ -60,8 +60,8 @@ pub(crate) struct Explanation {
     pub(crate) method: String,
     /// Without its query.
     pub(crate) path: String,
-    /// Of the answer that the client got, or got the beginning of.
-    pub(crate) status: u16,
+    /// Of the answer that the client got, or got the beginning of; `None` where it was cut off without.
+    pub(crate) status: Option<u16>,
     /// Whether the answer had begun, and was ended in the middle.
     pub(crate) cut: bool,
     pub(crate) stage: Stage,
@@ -161,7 +161,7 @@ mod tests {
             route: "partner".into(),
             method: "GET".into(),
             path: "/".into(),
-            status: 429,
+            status: Some(429),
             cut: false,
             stage: Stage::Rate,
             policy: "partner".into(),

@@ -22,7 +22,7 @@ use std::{
 
 use self::{asides::Asides, rows::Rows};
 pub(crate) use self::{
-    asides::{AsideTotals, DeadlineHeader},
+    asides::{AsideTotals, DeadlineHeader, FaultKind},
     rows::Row,
 };
 use super::histogram::{Histogram, HistogramSnapshot};
@@ -185,6 +185,11 @@ impl Page {
     /// A trusted caller's header says no time.
     pub(crate) fn ignore_deadline(&self, row: &Row, header: DeadlineHeader) {
         row.cells(self.worker).asides.ignore(header);
+    }
+
+    /// A fault has been injected into a request.
+    pub(crate) fn inject(&self, row: &Row, kind: FaultKind) {
+        row.cells(self.worker).asides.inject(kind);
     }
 
     fn write(&self, change: impl FnOnce()) {

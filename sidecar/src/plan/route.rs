@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use http::HeaderValue;
-use weir_config::{Deadline, Mode, Priorities, RateLimit, RouteLimits, Timeout};
+use weir_config::{Deadline, Faults, Mode, Priorities, RateLimit, RouteLimits, Timeout};
 use weir_policy::{RateLimiter, ServiceTime, Time};
 
 use super::{Concurrency, breaker::RouteBreaker, carried::Carried};
@@ -30,6 +30,7 @@ pub(crate) struct Route {
     pub(crate) timeout: Timeout,
     pub(crate) limits: RouteLimits,
     pub(crate) deadline: Deadline,
+    pub(crate) faults: Option<Faults>,
     /// What its requests need of the upstream.
     pub(crate) service_time: Arc<ServiceTime>,
     /// Where its requests are counted.
@@ -70,6 +71,7 @@ impl Route {
             timeout: route.timeout.clone(),
             limits: route.limits.clone(),
             deadline: route.deadline.clone(),
+            faults: route.faults.clone(),
             service_time: carried.service_times.take(&route.name, |_| true, ServiceTime::new),
             row,
             streams: carried.streams.take(&route.name, |_| true, AtomicU32::default),

@@ -100,7 +100,7 @@ async fn run(
         Some(sent) => sent.map_err(|error| upstream_stop(&error))?,
         None => {
             let detail = "the upstream did not take the request header in time";
-            if exchange.deadline.callers {
+            if exchange.spares_upstream() {
                 return Err(Stop::Refused(Refusal::new(Reason::Deadline, detail)));
             }
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamTotalTimeout, detail)));
@@ -146,8 +146,8 @@ async fn connect(
         let (reason, (name, limit), whose) = if until < exchange.deadline.at {
             let connect = ("connect_seconds", route.timeout.connect);
             (Reason::UpstreamConnectTimeout, connect, "a higher timeout.connect")
-        } else if exchange.deadline.callers {
-            (Reason::Deadline, exchange.whole_time(), "a longer deadline of the caller")
+        } else if exchange.spares_upstream() {
+            (Reason::Deadline, exchange.whole_time(), "a longer deadline")
         } else {
             (Reason::UpstreamConnectTimeout, exchange.whole_time(), "a higher timeout.total")
         };

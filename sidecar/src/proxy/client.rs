@@ -38,6 +38,19 @@ pub(super) async fn sent(session: &mut ServerSession, within: Duration) -> Optio
     clock::by(clock::now() + within, send).await?
 }
 
+/// Ends a request without an answer: over h2 its stream is reset, over h1 the connection.
+pub(super) fn reset(session: ServerSession) {
+    match session {
+        ServerSession::H2(mut session) => session.shutdown(),
+        ServerSession::H1(session) => {
+            if let Some(stream) = stream_of(&session) {
+                stream.resets();
+            }
+        }
+        _ => {}
+    }
+}
+
 /// What the client of an h1 session has not taken yet.
 pub(super) fn backlog(session: &HttpSession) -> Backlog {
     stream_of(session).map_or_else(Backlog::default, |stream| stream.backlog().clone())

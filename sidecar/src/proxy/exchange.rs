@@ -6,6 +6,7 @@
 
 use std::{
     net::IpAddr,
+    num::NonZeroU64,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use weir_policy::{Breaker, Debit, Fit, Outcome, Sample, Ticket, Time};
 
 use super::{
     deadline::{Asked, Deadline},
+    faults::Injected,
     worker::{View, Worker},
 };
 use crate::{
@@ -55,6 +57,10 @@ pub(super) struct Exchange {
     pub(super) asked: Asked,
     /// Whether it was let through to find out if it can make it.
     pub(super) fit: Fit,
+    /// The faults that were injected.
+    pub(super) injected: Option<Injected>,
+    /// Bytes a second of its answer's body, where a fault makes it drip.
+    pub(super) drips: Option<NonZeroU64>,
     /// Whether anything of it has gone up; then its tokens are spent, whatever becomes of it.
     pub(super) forwarded: bool,
     /// When the upstream was handed the request.
@@ -145,6 +151,8 @@ impl Exchange {
             forwarded: false,
             asked: Asked::default(),
             fit: Fit::default(),
+            injected: None,
+            drips: None,
             forwarded_at: started,
             handed_over_at: None,
             at_upstream: None,
@@ -195,6 +203,12 @@ impl Exchange {
     pub(super) fn whole_time(&self) -> (&'static str, Duration) {
         let name = if self.deadline.callers { "deadline_seconds" } else { "total_seconds" };
         (name, self.deadline.at.since(self.started))
+    }
+
+    /// Whether it says nothing of the upstream that the time is over: it was the caller's own, or a fault
+    /// that was injected took some of it.
+    pub(super) fn spares_upstream(&self) -> bool {
+        self.deadline.callers || self.injected.is_some()
     }
 
     /// Until when all of it must be through: of a stream, for as long as its caller waits, if it says so.

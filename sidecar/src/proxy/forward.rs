@@ -14,7 +14,7 @@ use http::{
 use pingora::http::{RequestHeader, ResponseHeader};
 use weir_config::Protocol;
 
-use super::{exchange::Exchange, head::decimal, refuse::Refusal, worker::Worker};
+use super::{exchange::Exchange, faults, head::decimal, refuse::Refusal, worker::Worker};
 use crate::{clock, plan::Route, reason::Reason};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -25,6 +25,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_WEIR_FAULT: HeaderName = HeaderName::from_static("x-weir-fault");
 const X_WEIR_PRIORITY: HeaderName = HeaderName::from_static("x-weir-priority");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -45,7 +46,10 @@ pub(super) fn request(
     let mut headers = HeaderMap::with_capacity(from.headers.len() + ADDED);
     let nominated = nominated(&from.headers);
     for (name, value) in &from.headers {
-        let ends = ends_here(name) || *name == header::HOST || nominated.contains(name);
+        let ends = ends_here(name)
+            || *name == header::HOST
+            || nominated.contains(name)
+            || exchange.route.as_ref().is_some_and(|route| faults::asks(route, name));
         if !ends && (exchange.trusted || !counts_only_from_trusted(name)) {
             headers.append(name, value.clone());
         }
@@ -250,7 +254,7 @@ fn ends_here(name: &HeaderName) -> bool {
 }
 
 fn counts_only_from_trusted(name: &HeaderName) -> bool {
-    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED, X_WEIR_PRIORITY]
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED, X_WEIR_FAULT, X_WEIR_PRIORITY]
         .contains(name)
 }
 

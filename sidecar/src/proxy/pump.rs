@@ -9,6 +9,7 @@
 
 mod answer;
 mod down;
+mod drip;
 mod due;
 mod outlet;
 mod up;
@@ -23,7 +24,7 @@ use pingora::{
 use tokio::time::{Sleep, sleep_until};
 use weir_policy::Time;
 
-use self::{answer::next, outlet::Outlet};
+use self::{answer::next, drip::Dripping, outlet::Outlet};
 pub(super) use self::{answer::upstream_stop, up::body_too_large};
 use super::{
     chunks::Malformed,
@@ -48,6 +49,8 @@ pub(super) struct Pump<'a> {
     uploaded: u64,
     answer: Answer,
     informational: u32,
+    /// What of the answer drips, because of a fault that was injected.
+    dripping: Option<Dripping>,
     /// When the client last said something, or could.
     client_at: Time,
     /// When the upstream last said something, or could.
@@ -115,6 +118,7 @@ impl<'a> Pump<'a> {
             uploaded: 0,
             answer: Answer::Awaited,
             informational: 0,
+            dripping: None,
             client_at: now,
             upstream_at: now,
             timer: Box::pin(sleep_until(clock::instant(armed))),
@@ -138,7 +142,7 @@ impl<'a> Pump<'a> {
                 return Ok(self.finished());
             }
             self.set_timer();
-            let listening = client_has_all && self.answer != Answer::Whole;
+            let listening = client_has_all && self.answer != Answer::Whole && !self.drips();
             let reading = self.upload == Upload::Open && self.to_upstream.is_clear();
             tokio::select! {
                 biased;
@@ -153,7 +157,7 @@ impl<'a> Pump<'a> {
                     body => self.up(body).await?,
                 },
                 moved = self.to_client.moved() => self.client_took(moved)?,
-                () = &mut self.timer => self.tick()?,
+                () = &mut self.timer => self.tick().await?,
             }
         }
     }

@@ -51,7 +51,7 @@ pub(super) async fn answer(
     let grpc = session.is_http2() && request.is_some_and(is_grpc);
     let (response, body) = if grpc { trailers_only(&refusal, id) } else { problem(&refusal, id) };
     let status = response.status.as_u16();
-    let why = Explanation { status, ..refusal.explanation(exchange, request) };
+    let why = Explanation { status: Some(status), ..refusal.explanation(exchange, request) };
     exchange.explain(id, why);
     exchange.answered(status);
     // Whoever does not read is not waited for longer than any other slow client.
@@ -62,15 +62,17 @@ pub(super) async fn answer(
     }
 }
 
-/// Keeps why an answer that has begun with this status is cut; its client cannot be told.
+/// Keeps why a client that cannot be told gets no more: of an answer that has begun with this status, or
+/// not at all.
 pub(super) fn explain_cut(
     exchange: &mut Exchange,
     request: &RequestHeader,
-    status: u16,
+    status: Option<u16>,
     refusal: Refusal,
 ) {
     let why = refusal.explanation(exchange, Some(request));
-    exchange.explain(next_id(exchange), Explanation { status, cut: true, ..why });
+    let cut = status.is_some();
+    exchange.explain(next_id(exchange), Explanation { status, cut, ..why });
 }
 
 fn next_id(exchange: &Exchange) -> Id {
@@ -112,7 +114,7 @@ struct Problem<'a> {
 }
 
 fn problem(refusal: &Refusal, id: Id) -> (ResponseHeader, Bytes) {
-    let status = refusal.reason.status();
+    let status = refusal.status();
     let problem = Problem {
         kind: "about:blank",
         title: status.canonical_reason().unwrap_or_default(),
@@ -147,7 +149,7 @@ fn trailers_only(refusal: &Refusal, id: Id) -> (ResponseHeader, Bytes) {
     put(
         &mut response,
         HeaderName::from_static("grpc-status"),
-        HeaderValue::from(u16::from(refusal.reason.grpc_code())),
+        HeaderValue::from(u16::from(refusal.grpc_code())),
     );
     let message = format!("{}: {} ({id})", refusal.reason.word(), refusal.advice.detail);
     if let Ok(message) = HeaderValue::from_str(&percent_encoded(&message)) {

@@ -10,6 +10,8 @@ pub(super) enum Stop {
     Refused(Refusal),
     /// The upstream failed, and this is what the client is told.
     Upstream(Refusal),
+    /// Nobody is told anything: the connection is reset, or the stream.
+    Reset(Refusal),
     /// The client is no longer there to be told.
     Gone(Reason),
 }

@@ -18,6 +18,7 @@ use std::{
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -60,6 +61,14 @@ pub(crate) enum Socket {
 }
 
 impl ClientStream {
+    /// Once dropped, the connection is reset and not ended in order.
+    pub(super) fn resets(&self) {
+        if let Socket::Tcp(socket) = &self.socket {
+            // A socket that is gone already needs no reset.
+            SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap_or_default();
+        }
+    }
+
     pub(crate) fn new(socket: Socket) -> Self {
         Self {
             socket,

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{
     admit, attempt, client,
     exchange::{Exchange, Verdict},
-    forward, identify,
+    faults, forward, identify,
     linger::{Rest, drain, linger},
     refuse::{self, Refusal},
     stop::Stop,
@@ -66,6 +66,7 @@ async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result
         admit::stream(exchange, &route).map_err(Stop::Refused)?;
     }
     admit::permit(exchange, &route, session).await?;
+    faults::inject(exchange, &route, session).await?;
     attempt::forward(exchange, &route, session).await
 }
 
@@ -80,6 +81,14 @@ async fn stopped(exchange: &mut Exchange, session: ServerSession, stop: Stop) ->
             exchange.ends_instead(refusal.reason);
             exchange.upstream_done(Verdict::Fault);
             answer_or_cut(exchange, session, refusal).await
+        }
+        Stop::Reset(refusal) => {
+            exchange.ends_instead(refusal.reason);
+            exchange.upstream_done(Verdict::Nothing);
+            exchange.refund();
+            refuse::explain_cut(exchange, session.req_header(), None, refusal);
+            client::reset(session);
+            None
         }
         Stop::Refused(refusal) => {
             exchange.ends_instead(refusal.reason);
@@ -115,7 +124,7 @@ async fn answer_or_cut(
         .map(|header| header.status)
         .filter(|status| !status.is_informational() || *status == StatusCode::SWITCHING_PROTOCOLS);
     if let Some(status) = begun {
-        refuse::explain_cut(exchange, session.req_header(), status.as_u16(), refusal);
+        refuse::explain_cut(exchange, session.req_header(), Some(status.as_u16()), refusal);
         cut(session).await;
         return None;
     }

@@ -172,6 +172,19 @@ def too_late(client):
     raise AssertionError("never refused")
 
 
+def fault(client):
+    """An abort has the status that was asked for; a delay that outlasts the call ends with it."""
+    def asks(words, timeout=PATIENCE):
+        return lambda: client.unary("Unary")(b"", metadata=[("x-weir-fault", words)], timeout=timeout)
+
+    trailers_only(fails(asks("abort=NOT_FOUND"), grpc.StatusCode.NOT_FOUND, "fault_injected"))
+    trailers_only(fails(asks("abort=500"), grpc.StatusCode.UNAVAILABLE, "fault_injected"))
+    fails(asks("delay=1h", timeout=0.3), grpc.StatusCode.DEADLINE_EXCEEDED)
+    fails(asks("abort=reset"), grpc.StatusCode.INTERNAL)
+    trailers_only(fails(asks("drip=1B"), grpc.StatusCode.INVALID_ARGUMENT, "may not be asked for"))
+    assert asks("none")() == b""
+
+
 def trailers_only(error):
     """A refusal has one header block, which grpcio shows as trailers."""
     assert list(error.initial_metadata()) == [], error.initial_metadata()
@@ -182,7 +195,7 @@ def trailers_only(error):
 CASES = [
     unary, server_stream, client_stream, bidi_stream, metadata, failure, large,
     deadline, cancel, resource_exhausted, breaker_open, overloaded, total,
-    time_remaining, too_late,
+    time_remaining, too_late, fault,
 ]
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ pub(crate) mod curl;
 mod deadlines;
 mod endpoints;
 mod explained;
+mod faults;
 mod forwarding;
 mod grpc;
 mod health_checks;

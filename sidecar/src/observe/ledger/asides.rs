@@ -32,12 +32,34 @@ impl DeadlineHeader {
     }
 }
 
+/// What is injected into a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    Delay,
+    Abort,
+    Drip,
+}
+
+impl FaultKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Delay, Self::Abort, Self::Drip];
+
+    /// Its key in the configuration.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Delay => "delay",
+            Self::Abort => "abort",
+            Self::Drip => "drip",
+        }
+    }
+}
+
 /// A worker's part of it.
 #[derive(Debug)]
 pub(super) struct Asides {
     /// Nanoseconds of the upstream's that nobody had an answer for, by [`Reason::index`].
     wasted: [AtomicU64; Reason::ALL.len()],
     deadlines_ignored: [AtomicU64; DeadlineHeader::ALL.len()],
+    faults: [AtomicU64; FaultKind::ALL.len()],
 }
 
 /// All of it at one instant.
@@ -45,6 +67,7 @@ pub(super) struct Asides {
 pub(crate) struct AsideTotals {
     wasted: [u64; Reason::ALL.len()],
     deadlines_ignored: [u64; DeadlineHeader::ALL.len()],
+    faults: [u64; FaultKind::ALL.len()],
 }
 
 impl Asides {
@@ -57,17 +80,23 @@ impl Asides {
         self.deadlines_ignored[header as usize].fetch_add(1, Relaxed);
     }
 
+    pub(super) fn inject(&self, kind: FaultKind) {
+        self.faults[kind as usize].fetch_add(1, Relaxed);
+    }
+
     pub(super) fn read(&self) -> AsideTotals {
         AsideTotals {
             wasted: array::from_fn(|place| self.wasted[place].load(Relaxed)),
             deadlines_ignored: array::from_fn(|place| self.deadlines_ignored[place].load(Relaxed)),
+            faults: array::from_fn(|place| self.faults[place].load(Relaxed)),
         }
     }
 
     /// Adds what another has counted, which counts no more.
     pub(super) fn take_over(&self, other: &Self) {
         let pairs = (self.wasted.iter().zip(&other.wasted))
-            .chain(self.deadlines_ignored.iter().zip(&other.deadlines_ignored));
+            .chain(self.deadlines_ignored.iter().zip(&other.deadlines_ignored))
+            .chain(self.faults.iter().zip(&other.faults));
         for (mine, theirs) in pairs {
             mine.fetch_add(theirs.load(Relaxed), Relaxed);
         }
@@ -85,9 +114,15 @@ impl AsideTotals {
         self.deadlines_ignored[header as usize]
     }
 
+    /// Faults of this kind that were injected.
+    pub(crate) fn faults(&self, kind: FaultKind) -> u64 {
+        self.faults[kind as usize]
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         let pairs = (self.wasted.iter_mut().zip(&other.wasted))
-            .chain(self.deadlines_ignored.iter_mut().zip(&other.deadlines_ignored));
+            .chain(self.deadlines_ignored.iter_mut().zip(&other.deadlines_ignored))
+            .chain(self.faults.iter_mut().zip(&other.faults));
         for (mine, theirs) in pairs {
             *mine += theirs;
         }
@@ -99,12 +134,17 @@ impl Default for Asides {
         Self {
             wasted: array::from_fn(|_| AtomicU64::new(0)),
             deadlines_ignored: array::from_fn(|_| AtomicU64::new(0)),
+            faults: array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 }
 
 impl Default for AsideTotals {
     fn default() -> Self {
-        Self { wasted: [0; Reason::ALL.len()], deadlines_ignored: [0; DeadlineHeader::ALL.len()] }
+        Self {
+            wasted: [0; Reason::ALL.len()],
+            deadlines_ignored: [0; DeadlineHeader::ALL.len()],
+            faults: [0; FaultKind::ALL.len()],
+        }
     }
 }

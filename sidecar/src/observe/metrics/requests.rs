@@ -5,7 +5,7 @@
 //! are labelled by the ledger's rows and not by the plan, which may be another by now: a route that a
 //! reload has removed keeps its counters.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
@@ -16,7 +16,7 @@ use prometheus_client::{
 use super::family::{Labels, counters, gauges};
 use crate::{
     observe::{
-        ledger::{self, DeadlineHeader, RouteTotals, Totals},
+        ledger::{self, DeadlineHeader, FaultKind, RouteTotals, Totals},
         words::NONE,
     },
     plan::Plan,
@@ -37,6 +37,8 @@ struct Row<'a> {
     routed: bool,
     /// Whether requests may come to it.
     current: bool,
+    /// Whether faults are injected into them.
+    faulty: bool,
     totals: &'a RouteTotals,
 }
 
@@ -51,17 +53,20 @@ impl Collector for Requests {
         shadowed(&mut encoder, &rows)?;
         wasted(&mut encoder, &rows)?;
         ignored(&mut encoder, &rows)?;
+        injected(&mut encoder, &rows)?;
         durations(&mut encoder, &rows)
     }
 }
 
 fn rows<'a>(plan: &Plan, totals: &'a Totals) -> Vec<Row<'a>> {
-    let current: HashSet<&str> = plan.routes.iter().map(|route| route.name.as_str()).collect();
+    let current: HashMap<&str, bool> =
+        plan.routes.iter().map(|route| (route.name.as_str(), route.faults.is_some())).collect();
     let of_row = |(row, totals): &'a (Arc<ledger::Row>, RouteTotals)| Row {
         listener: &row.listener,
         route: row.route.as_deref().unwrap_or(NONE),
         routed: row.route.is_some(),
-        current: row.route.as_deref().is_none_or(|route| current.contains(route)),
+        current: row.route.as_deref().is_none_or(|route| current.contains_key(route)),
+        faulty: row.route.as_deref().is_some_and(|route| current.get(route) == Some(&true)),
         totals,
     };
     totals.routes.iter().map(of_row).collect()
@@ -173,6 +178,22 @@ fn ignored(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result
     )
 }
 
+fn injected(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
+    counters(
+        encoder,
+        "weir_faults_injected",
+        "Faults injected into requests, because of the configuration or a caller that was let.",
+        rows.iter().flat_map(|row| {
+            let count = |kind| row.totals.asides.faults(kind);
+            let shown = move |kind: &FaultKind| row.faulty || count(*kind) > 0;
+            FaultKind::ALL
+                .into_iter()
+                .filter(shown)
+                .map(move |kind| ((row.labels(), [("kind", kind.word())]), count(kind)))
+        }),
+    )
+}
+
 fn durations(encoder: &mut DescriptorEncoder<'_>, rows: &[Row<'_>]) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "http_server_request_duration_seconds",
@@ -214,6 +235,7 @@ impl Row<'_> {
                 | Reason::UriTooLong
                 | Reason::HeaderTooLarge
                 | Reason::NoRoute => !self.routed,
+                Reason::FaultInjected => self.faulty,
                 _ => self.routed,
             };
         can_come_up || self.totals.ended[reason.index()] > 0

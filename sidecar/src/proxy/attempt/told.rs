@@ -10,7 +10,7 @@ use weir_policy::EndpointState;
 use crate::{
     clock,
     plan::Route,
-    proxy::{exchange::Exchange, refuse::Refusal, stop::Stop},
+    proxy::{exchange::Exchange, faults, refuse::Refusal, stop::Stop},
     reason::{Reason, Stage},
     upstream::{Endpoint, Upstream},
 };
@@ -30,6 +30,7 @@ pub(super) fn how(exchange: &Exchange, route: &Route, endpoint: &Endpoint, stop:
     match stop {
         Stop::Refused(refusal) => Stop::Refused(told(refusal)),
         Stop::Upstream(refusal) => Stop::Upstream(told(refusal)),
+        Stop::Reset(refusal) => Stop::Reset(told(refusal)),
         Stop::Gone(reason) => Stop::Gone(reason),
     }
 }
@@ -50,6 +51,7 @@ pub(super) fn seen(
         .input("elapsed_seconds", now.since(exchange.started).as_secs_f64())
         .input("at_upstream_seconds", now.since(exchange.forwarded_at).as_secs_f64());
     let refusal = endpoints(&route.upstream, refusal);
+    let refusal = faults::told(exchange.injected, refusal);
     match exchange.header_at {
         Some(at) => {
             refusal.input("first_byte_seconds", at.since(exchange.forwarded_at).as_secs_f64())
@@ -119,6 +121,9 @@ fn overrun(
         ),
         Reason::Deadline if exchange.deadline.callers => {
             (whole_name, whole, "a longer deadline of the caller, or a faster upstream")
+        }
+        Reason::Deadline if exchange.injected.is_some() => {
+            (whole_name, whole, "a higher timeout.total, or a request without faults")
         }
         Reason::Deadline => (whole_name, whole, "a higher timeout.total, or a faster client"),
         _ => return None,

@@ -128,6 +128,10 @@ impl Pump<'_> {
         } else if self.exchange.streamed {
             let verdict = self.verdict();
             self.exchange.stream_begins(verdict);
+        } else if self.exchange.drips.is_some() {
+            // How long our drip holds the answer up says nothing of the upstream; that it has begun does.
+            let verdict = self.verdict();
+            self.exchange.settle(verdict);
         }
         if self.exchange.reason() == Some(Reason::Ok) {
             self.exchange.answered_well(self.upstream_at);
@@ -194,6 +198,13 @@ impl Pump<'_> {
     }
 
     async fn give_down(&mut self, body: Bytes, end: bool) -> Result<(), Stop> {
+        match self.hold(body, end) {
+            Some(body) => self.give(body, end).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn give(&mut self, body: Bytes, end: bool) -> Result<(), Stop> {
         if end {
             self.answer = Answer::Whole;
         }

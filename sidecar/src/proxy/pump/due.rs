@@ -53,7 +53,9 @@ impl Pump<'_> {
             return Some((at, Due::Write));
         }
         let begun = self.answer == Answer::Begun;
-        begun.then(|| (self.last() + self.route.timeout.idle, Due::Idle))
+        // While the answer drips, nobody is waited for.
+        let last = self.next_drop().map_or(self.last(), |at| at.max(self.last()));
+        begun.then(|| (last + self.route.timeout.idle, Due::Idle))
     }
 
     /// When there was progress at last; on a stream either side's counts.
@@ -63,10 +65,16 @@ impl Pump<'_> {
 
     /// Makes sure that the timer does not fire too late. Too early is fine: then it is set again.
     pub(super) fn set_timer(&mut self) {
-        let (at, _) = self.due();
+        let at = self.wakes();
         if at < self.armed {
             self.arm(at);
         }
+    }
+
+    /// When there is something to do, whoever moves or not.
+    fn wakes(&self) -> Time {
+        let (at, _) = self.due();
+        self.next_drop().map_or(at, |drop| at.min(drop))
     }
 
     fn arm(&mut self, at: Time) {
@@ -75,7 +83,7 @@ impl Pump<'_> {
     }
 
     /// The timer has fired: something is overdue, or there was progress and it is set again.
-    pub(super) fn tick(&mut self) -> Result<(), Stop> {
+    pub(super) async fn tick(&mut self) -> Result<(), Stop> {
         let now = clock::now();
         // On h1 nobody says when a part of what is on its way has been taken.
         self.to_upstream.note_progress(now);
@@ -84,7 +92,10 @@ impl Pump<'_> {
         if now >= at {
             return Err(self.overdue(due));
         }
-        self.arm(at);
+        if self.next_drop().is_some_and(|at| now >= at) {
+            self.give_drop().await?;
+        }
+        self.arm(self.wakes());
         Ok(())
     }
 
@@ -94,8 +105,11 @@ impl Pump<'_> {
             Due::Write => return Stop::Gone(Reason::ClientSlow),
             // It is the client that does not take its answer.
             Due::Total if !self.to_client.is_clear() => return Stop::Gone(Reason::ClientSlow),
-            Due::Total if self.exchange.deadline.callers => {
-                let detail = "the deadline that the caller set has passed";
+            Due::Total if self.exchange.spares_upstream() => {
+                let detail = match self.exchange.deadline.callers {
+                    true => "the deadline that the caller set has passed",
+                    false => "the time is over, of which a fault that was injected took some",
+                };
                 return Stop::Refused(
                     Refusal::new(Reason::Deadline, detail)
                         .would_pass("a longer deadline".to_owned()),

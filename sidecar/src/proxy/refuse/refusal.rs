@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use pingora::{ErrorType::InvalidHTTPHeader, http::RequestHeader};
 use serde_json::Value;
 
@@ -29,6 +29,8 @@ pub(in crate::proxy) struct Refusal {
 pub(super) struct Advice {
     pub(super) detail: String,
     pub(super) policy: String,
+    /// The status of the answer and that of gRPC, where they are not those of the reason.
+    answer: Option<(StatusCode, u8)>,
     /// Where the reason does not tell it.
     stage: Option<Stage>,
     pub(super) retry_after: Option<Duration>,
@@ -47,6 +49,22 @@ impl Refusal {
     pub(in crate::proxy) fn policy(mut self, name: &str) -> Self {
         name.clone_into(&mut self.advice.policy);
         self
+    }
+
+    /// With other statuses than the reason has.
+    pub(in crate::proxy) fn answered_with(mut self, status: StatusCode, grpc: u8) -> Self {
+        self.advice.answer = Some((status, grpc));
+        self
+    }
+
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.advice.answer.map_or(self.reason.status(), |(status, _)| status)
+    }
+
+    /// The status of the answer to gRPC.
+    pub(super) fn grpc_code(&self) -> u8 {
+        self.advice.answer.map_or(self.reason.grpc_code(), |(_, grpc)| grpc)
     }
 
     /// Where on its way the request was refused.
@@ -112,6 +130,7 @@ impl Refusal {
         exchange: &Exchange,
         request: Option<&RequestHeader>,
     ) -> Explanation {
+        let status = Some(self.status().as_u16());
         let (reason, advice) = (self.reason, *self.advice);
         let or_none = |text: String| if text.is_empty() { NONE.to_owned() } else { text };
         Explanation {
@@ -121,7 +140,7 @@ impl Refusal {
             method: request
                 .map_or(NONE.to_owned(), |from| shortened(from.method.as_str(), METHOD_BYTES)),
             path: request.map_or(NONE.to_owned(), |from| shortened(from.uri.path(), PATH_BYTES)),
-            status: reason.status().as_u16(),
+            status,
             cut: false,
             stage: advice.stage.unwrap_or_else(|| reason.usual_stage()),
             policy: or_none(advice.policy),
