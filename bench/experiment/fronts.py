@@ -4,6 +4,7 @@ All share a core with the service, which sleeps instead of computing; the genera
 """
 
 import json
+import os
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,7 @@ def front(name, service, behind, folder, config=None):
 def started_as(name, service, listen, behind, folder, config):
     environment = {"LISTEN": written(listen), "UPSTREAM": written(behind)}
     if name == WEIR:
-        return [built("weir"), "run", "-c", config or HERE / "weir.yaml"], environment
+        return [weir(), "run", "-c", config or HERE / "weir.yaml"], environment
     if name == "envoy":
         text = (HERE / "envoy.yaml").read_text()
         for key, address in [("LISTEN_PORT", listen), ("UPSTREAM_PORT", behind)]:
@@ -72,6 +73,11 @@ def started_as(name, service, listen, behind, folder, config):
         return command, environment
     environment["MAXCONN"] = str(2 * service.slots)
     return [found("haproxy"), "-db", "-f", HERE / "haproxy.cfg"], environment
+
+
+def weir():
+    """The build that is measured: this one, or the one that `WEIR_BINARY` names."""
+    return Path(os.environ.get("WEIR_BINARY", proxies.TARGET / "weir"))
 
 
 def answers(address):
@@ -91,5 +97,5 @@ def account(address):
 
 def missing():
     """What must be there before a run, one line each."""
-    needed = [proxies.TARGET / "weir", proxies.TARGET / "weir-load"]
+    needed = [weir(), proxies.TARGET / "weir-load"]
     return [f"{path} is not there; `make overload` builds it" for path in needed if not path.exists()]

@@ -16,7 +16,7 @@ DEADLINE_MIN_MS = 250
 # For the unloaded service, whose answers are what the deadline follows from.
 DEADLINE_MAX_MS = 10_000
 
-UNLOADED_ANSWERS = 1000
+UNLOADED_ANSWERS = 2000
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Plan:
 def planned(options):
     quick = options.quick
     lengths = Lengths(warm=1.5, measured=2, after=4, slowed=2) if quick else Lengths()
-    services = ["fixed-4", "exponential-4", "lognormal-16"] if quick else list(SERVICES)
-    loads = [1, *MARKED] if quick else LOADS
+    services = ["exponential-4", "lognormal-16"] if quick else list(SERVICES)
+    loads = [0.5, 1, *MARKED] if quick else LOADS
     return Plan(
         services=options.service or services,
         fronts=[name for name in options.front or fronts.NAMES if name in fronts.available()],

@@ -32,7 +32,7 @@ def cell(samples):
         "refused_p99_ms": quantile_ms(refused, 0.99),
         "ended": ended(parts),
         "limited": sorted({reason for sample in samples for reason in sample["generator"]["limited"]}),
-        "disturbed": max(sample["others_share"] + sample["stolen_share"] for sample in samples),
+        "missed": max(sample["missed_share"] for sample in samples),
         "lag_p99_ms": max(sample["generator"]["lag_p99_us"] for sample in samples) / 1000,
     }
     if recoveries:

@@ -1,5 +1,6 @@
 """The results as tables that people read."""
 
+import machine
 from experiment import fronts, summary
 from experiment.rounds import MARKED
 from experiment.services import SERVICES
@@ -111,8 +112,8 @@ def brief(cell):
     if "watched_s" in cell:
         parts.append("recovered in " + recovered(cell).replace("*", ""))
     parts += ways(cell["ended"]) + [f"GENERATOR: {reason}" for reason in cell["limited"]]
-    if cell["disturbed"] > 0.05:
-        parts.append(f"others used {cell['disturbed']:.0%} of the machine")
+    if cell["missed"] > machine.NOISY_ABOVE:
+        parts.append(f"others had {cell['missed']:.0%} of the machine")
     return ", ".join(parts)
 
 
