@@ -1,4 +1,8 @@
-"""A service that fails every request at once, behind Weir with retries: how much more it sees."""
+"""A service that fails every request at once, behind Weir with retries: how much more it sees.
+
+The configuration must switch the breaker off: behind it the service sees next to nothing, and so nothing of
+the budget is shown.
+"""
 
 import sys
 import tempfile
