@@ -19,7 +19,7 @@ use weir_config::{
     AdaptiveBreaker, BreakerScope, Concurrency, ConcurrencyLimit, Key, Mode, Queue, RateLimit,
     Ratio, Trip, TripBreaker,
 };
-use weir_policy::{Breaker, InFlight, Outcome, RateLimiter, Time};
+use weir_policy::{Breaker, Endpoints, InFlight, Outcome, RateLimiter, Standing, Time};
 
 /// A clock that moves on by as much as requests at a million a second do.
 struct Clock(u64);
@@ -183,6 +183,39 @@ fn concurrency(criterion: &mut Criterion) {
     });
 }
 
+fn endpoints(criterion: &mut Criterion) {
+    for (balance, count) in [
+        ("round_robin", 1),
+        ("round_robin", 3),
+        ("least_requests", 3),
+        ("peak_ewma", 3),
+        ("peak_ewma", 16),
+    ] {
+        let yaml = format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:1, upstream: app }}]\n\
+             upstreams: {{ app: {{ endpoints: [\"app.test:80\"], balance: {balance} }} }}\n"
+        );
+        let config = weir_config::load(&yaml, "weir.yaml", &|_| None).expect("a whole file");
+        let rules = Endpoints::new(&config.upstreams[0]);
+        let all: Vec<_> = (0..count).map(|_| Standing::first(Time::default())).collect();
+        let mut clock = Clock(1_000_000);
+        let well = Outcome::Success { latency: Some(Duration::from_millis(1)) };
+        criterion.bench_function(
+            &format!("endpoints, {balance} of {count}, pick and outcome"),
+            |bencher| {
+                bencher.iter(|| {
+                    let now = clock.tick();
+                    // Knuth's multiplier: even enough to choose by.
+                    let random = now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let picked =
+                        rules.pick(all.iter(), |_| false, now, random).expect("one of all");
+                    rules.on_outcome(&all[picked.place], well, now, now, all.iter())
+                });
+            },
+        );
+    }
+}
+
 /// The same number of decisions by one thread and by two together; two may take twice as long.
 fn contended(criterion: &mut Criterion) {
     let epoch = AtomicU64::new(0);
@@ -243,6 +276,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(20);
-    targets = rate_limits, breakers, concurrency, contended
+    targets = rate_limits, breakers, concurrency, endpoints, contended
 }
 criterion_main!(decisions);
