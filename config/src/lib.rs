@@ -69,7 +69,10 @@ pub use listener::{Address, Listener, ListenerTimeout};
 pub use mode::Mode;
 pub use outlier::Outlier;
 pub use priority::{Priorities, Priority};
-pub use rate_limit::{Key, RateLimit};
+pub use rate_limit::{
+    Key, RateLimit,
+    shared::{OnStoreLoss, Shared, Store},
+};
 pub use read::{FILE_BYTES_MAX, read};
 pub use reference::reference;
 pub use reload::Reload;

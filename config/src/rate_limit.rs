@@ -1,5 +1,6 @@
 //! `rate_limit:` how often, per which key.
 
+pub(crate) mod shared;
 pub(crate) mod yaml;
 
 use std::{
@@ -7,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use self::shared::Shared;
 use crate::Mode;
 
 /// A sustained rate with a burst, for each value of each of its keys.
@@ -24,6 +26,8 @@ pub struct RateLimit {
     pub keys: NonZeroUsize,
     /// Keep the token when a later stage refuses the request.
     pub charge_on_reject: bool,
+    /// Where it is kept for several sidecars; each keeps its own when `None`.
+    pub shared: Option<Shared>,
     /// Enforce, shadow or disabled.
     pub mode: Mode,
 }

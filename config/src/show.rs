@@ -39,6 +39,14 @@ fn with_variables(mut value: Value, config: &Config) -> Value {
                     route["match"]["headers"][&header.name] = Value::String(written.clone());
                 }
             }
+            for (limit_at, limit) in route.rate_limits.iter().enumerate() {
+                let store = limit.shared.as_ref().map(|shared| &shared.store);
+                if let Some(password) = store.and_then(|store| store.password.as_ref()) {
+                    let route = &mut value["listeners"][at]["routes"][route_at];
+                    route["rate_limit"][limit_at]["shared"]["store"] =
+                        Value::String(password.written.clone());
+                }
+            }
         }
     }
     value

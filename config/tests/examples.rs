@@ -9,7 +9,7 @@ use serde_json::Value;
 use weir_config::{Config, PathMatch, load, schema, show};
 
 fn env(name: &str) -> Option<String> {
-    (name == "WEIR_ADMIN_TOKEN").then(|| "t0p-s3cret".to_owned())
+    ["WEIR_ADMIN_TOKEN", "REDIS_PASSWORD"].contains(&name).then(|| "t0p-s3cret".to_owned())
 }
 
 fn examples() -> Vec<(PathBuf, String)> {

@@ -220,6 +220,31 @@ fn words_in_the_spelling_of_others() {
 }
 
 #[test]
+fn stores_of_shared_limits() {
+    check(
+        "stores",
+        &[
+            "rate_limit: { qps: 1, shared: true }",
+            "rate_limit: { qps: 1, shared: { redis: \"redis://a\" } }",
+            "rate_limit: { qps: 1, shared: { url: \"redis://a\" } }",
+            "rate_limit: { qps: 1, global: redis://a }",
+            "rate_limit: { qps: 1, shared: limits:6379 }",
+            "rate_limit: { qps: 1, shared: valkey://limits:6379/1 }",
+            "rate_limit: { qps: 1, shared: rediss://limits }",
+            "rate_limit: { qps: 1, shared: memcached://limits:11211 }",
+            "rate_limit: { qps: 1, shared: redis://limits/cache }",
+            "rate_limit: { qps: 1, shared: \"redis://limits:6379?db=3\" }",
+            "rate_limit: { qps: 1, on_store_loss: closed }",
+            "rate_limit: { qps: 1, store: \"redis://limits\" }",
+            "rate_limit: { qps: 1, shared: { store: redis://a, timeout: 2s } }",
+            "rate_limit: { qps: 1, shared: { store: redis://a, timeout: 20 } }",
+            "rate_limit: { qps: 1, shared: { store: redis://a, on_store_loss: fail_open } }",
+        ],
+        route,
+    );
+}
+
+#[test]
 fn numbers_times_and_sizes() {
     check(
         "numbers",

@@ -60,16 +60,32 @@ fn key() -> impl Strategy<Value = Key> {
 }
 
 prop_compose! {
+    fn shared()(
+        host in "[a-z][a-z0-9-]{0,9}",
+        port in 1..=u16::MAX,
+        database in 0..=9999_u16,
+        user in option::of("[ -~]{1,9}"),
+        millis in 1..=1_000_u64,
+        on_store_loss in prop_oneof![Just(OnStoreLoss::Local), Just(OnStoreLoss::Open), Just(OnStoreLoss::Closed)],
+    ) -> Shared {
+        let endpoint = Endpoint::Name { host, port };
+        let store = Store { endpoint, database, user, password: None };
+        Shared { store, timeout: Duration::from_millis(millis), on_store_loss }
+    }
+}
+
+prop_compose! {
     fn rate_limit()(
         qps in prop_oneof![0.00001..1e6_f64, (1..1_000_000_u32).prop_map(f64::from)],
         burst in nonzero(1_000_000),
         key in key(),
         keys in 1..=10_000_000_usize,
         charge_on_reject in any::<bool>(),
+        shared in option::of(shared()),
         mode in mode(),
     ) -> RateLimit {
         let keys = NonZeroUsize::new(keys).unwrap();
-        RateLimit { name: String::new(), qps, burst, per: vec![key], keys, charge_on_reject, mode }
+        RateLimit { name: String::new(), qps, burst, per: vec![key], keys, charge_on_reject, shared, mode }
     }
 }
 
@@ -360,6 +376,31 @@ fn name_apart(config: &mut Config) {
                 limit.name = format!("{} {index}", route.name);
             }
         }
+    }
+}
+
+#[test]
+fn the_password_of_a_store_stays_a_variable() {
+    let file = |store: &str| {
+        format!(
+            "version: 1\nlisteners: [{{ address: 127.0.0.1:80, routes: [{{ upstream: app, \
+             rate_limit: [{{ qps: 1 }}, {{ qps: 2, shared: \"{store}\" }}] }}] }}]\n\
+             upstreams: {{ app: {{ endpoints: [\"127.0.0.1:1\"] }} }}\n"
+        )
+    };
+    let variables = |name: &str| match name {
+        "PASSWORD" => Some("hunter2".to_owned()),
+        "URL" => Some("redis://weir:hunter2@limits:1/2".to_owned()),
+        _ => None,
+    };
+    for written in ["redis://weir:${PASSWORD}@limits:1/2", "${URL}"] {
+        let config = load(&file(written), "weir.yaml", &variables).unwrap();
+        let shared = config.listeners[0].routes[0].rate_limits[1].shared.as_ref().unwrap();
+        assert_eq!(shared.store.password.as_ref().map(Secret::expose), Some("hunter2"));
+        let shown = show(&config);
+        assert!(shown.contains(&format!("store: {written}")), "{shown}");
+        assert!(!format!("{shown}{config:?}").contains("hunter2"), "{shown}");
+        assert_eq!(load(&shown, "shown", &variables), Ok(config));
     }
 }
 

@@ -166,7 +166,7 @@ fn switched(value: &str) -> Option<bool> {
 }
 
 /// A value on one line, as it would stand inside `{ }`; `None` when it is long.
-fn inline(node: NodeId, reader: &Reader<'_>) -> Option<String> {
+pub(super) fn inline(node: NodeId, reader: &Reader<'_>) -> Option<String> {
     const ITEMS_MAX: usize = 8;
     match &reader.node(node).kind {
         Kind::Scalar(scalar) if cut(&scalar.text) != scalar.text => None,

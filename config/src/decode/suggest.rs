@@ -1,8 +1,8 @@
 //! "Did you mean": the key or name someone had in mind.
 
-use super::{Reader, find, places, respell};
+use super::{Decode as _, Reader, find, places, respell};
 use crate::{
-    rate_limit::yaml::RateLimitYaml,
+    rate_limit::{shared::yaml::SharedForm, yaml::RateLimitYaml},
     tree::{Entry, Tree},
 };
 
@@ -24,6 +24,9 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("first_byte", &["proxyreadtimeout", "readtimeout", "timeoutserver", "read"]),
     ("total", &["request", "overall", "requesttimeout", "timeoutms"]),
     ("idle", &["idletimeout", "streamidletimeout", "timeouttunnel"]),
+    ("shared", &["global", "distributed", "cluster", "redis", "valkey"]),
+    ("store", &["redis", "valkey", "url", "address", "host", "server"]),
+    ("on_store_loss", &["onloss", "failuremode", "failuremodedeny", "onerror", "fallback"]),
     ("keepalive", &["keepalivetimeout", "timeouthttpkeepalive"]),
     ("request_header", &["clientheadertimeout", "timeouthttprequest"]),
     ("body", &["bodysize", "clientmaxbodysize", "maxbodysize", "maxbytes", "maxrequestbytes"]),
@@ -91,11 +94,6 @@ const ALIASES: &[(&str, &[&str])] = &[
 /// (empty for every one), and what there is instead.
 const ABSENT: &[(&[&str], &str, &str)] = &[
     (
-        &["shared"],
-        "qps",
-        "limits that several sidecars share are not built yet; leave `shared` out, and this sidecar counts for itself",
-    ),
-    (
         &["retry", "retries", "retrypolicy", "numretries", "retryon", "proxynextupstream"],
         "",
         "retries are not built yet; leave it out: a request that has failed is not sent again",
@@ -148,6 +146,7 @@ pub(super) fn key(
         .or_else(|| taken(meant()?, entries, reader))
         .or_else(|| respell::switch(entry, keys, reader).map(Guess::help))
         .or_else(|| rate_limit(entry, keys, reader))
+        .or_else(|| of_shared(entry, entries, keys, reader))
         .or_else(|| flow_slip(entry, keys, reader))
         .or_else(|| meant().map(Guess::meant))
         .or_else(|| places::help(&entry.key).map(Guess::help))
@@ -218,6 +217,27 @@ fn rate_limit(entry: &Entry, keys: &[&'static str], reader: &Reader<'_>) -> Opti
     Some(Guess::help(format!("write{place} `rate_limit: {block}`")))
 }
 
+/// What goes into `shared`, written beside it or without it.
+fn of_shared(
+    entry: &Entry,
+    entries: &[Entry],
+    keys: &[&'static str],
+    reader: &Reader<'_>,
+) -> Option<Guess> {
+    let key = spelling(&entry.key, SharedForm::KEYS).filter(|_| keys.contains(&"shared"))?;
+    let store = placeholder("store");
+    let value = respell::inline(entry.value, reader)?;
+    let block = match key {
+        "store" => format!("{{ store: {value} }}"),
+        key => format!("{{ store: {store}, {key}: {value} }}"),
+    };
+    reader.tried::<SharedForm>(&block).ok()?;
+    Some(Guess::help(match find(entries, "shared") {
+        Some(_) => format!("it goes into `shared`, as in `shared: {block}`"),
+        None => format!("write `shared: {block}`"),
+    }))
+}
+
 /// `key:value` and `1,000` inside `{ }`, where YAML takes the one for one word and the other for two.
 fn flow_slip(entry: &Entry, keys: &[&'static str], reader: &mut Reader<'_>) -> Option<Guess> {
     if entry.key.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -261,6 +281,7 @@ fn placeholder(key: &str) -> &'static str {
         "header" => "x-api-key",
         "cookie" => "session",
         "query" => "api_key",
+        "store" => "redis://127.0.0.1:6379/0",
         _ => "...",
     }
 }

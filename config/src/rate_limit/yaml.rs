@@ -3,6 +3,7 @@
 use crate::{
     Key, Mode, RateLimit,
     decode::{At, OneOrMany, Reader, WordOr, has_unknown_key, optional, section},
+    rate_limit::shared::yaml::SharedForm,
     scalar::{Count, Decimal, Flag, HeaderName, Name, Param, word},
     tree::NodeId,
 };
@@ -28,6 +29,8 @@ section! {
         keys: At<Count<1, 10_000_000>> = Count(100_000),
         /// Keep the token when a later stage refuses the request.
         charge_on_reject: At<Flag> = Flag(false),
+        /// One limit for all sidecars that share it: where it is kept. Without, each sidecar has its own.
+        shared: Option<At<SharedForm>>,
         /// Refuse, only count, or do nothing.
         mode: At<Mode> = Mode::Enforce,
     }
@@ -81,6 +84,10 @@ impl RateLimitYaml {
     /// `name` is the one derived from the route.
     pub(crate) fn value(self, name: &str, reader: &mut Reader<'_>) -> Option<RateLimit> {
         let per = keys(self.per, reader);
+        let shared = match self.shared {
+            Some(form) => form.take().and_then(SharedForm::value).map(Some),
+            None => Some(None),
+        };
         let qps = self.qps.take()?.0;
         let burst = match optional(self.burst)? {
             Some(burst) => burst.nonzero()?,
@@ -93,6 +100,7 @@ impl RateLimitYaml {
             per: per?,
             keys: self.keys.take()?.nonzero_usize()?,
             charge_on_reject: self.charge_on_reject.take()?.0,
+            shared: shared?,
             mode: self.mode.take()?,
         })
     }
@@ -105,6 +113,7 @@ impl RateLimitYaml {
             per: At::of(OneOrMany(limit.per.iter().map(|key| At::of(of_key(key))).collect())),
             keys: At::of(Count(u32::try_from(limit.keys.get()).unwrap_or(u32::MAX))),
             charge_on_reject: At::of(Flag(limit.charge_on_reject)),
+            shared: limit.shared.as_ref().map(|shared| At::of(SharedForm::of(shared))),
             mode: At::of(limit.mode),
         }
     }
