@@ -155,10 +155,8 @@ impl Serialize for StoreUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Store { endpoint, database, user, .. } = &self.0;
         match user {
-            Some(user) => serializer.collect_str(&format_args!(
-                "redis://{}@{endpoint}/{database}",
-                encoded(user)
-            )),
+            Some(user) => serializer
+                .collect_str(&format_args!("redis://{}@{endpoint}/{database}", encoded(user))),
             None => serializer.collect_str(&self.0),
         }
     }

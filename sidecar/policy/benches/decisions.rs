@@ -39,6 +39,7 @@ fn limiter(per: &[Key], burst: u32) -> RateLimiter {
         per: per.to_vec(),
         keys: NonZeroUsize::new(100_000).expect("not zero"),
         charge_on_reject: false,
+        shared: None,
         mode: Mode::Enforce,
     })
 }

@@ -10,6 +10,8 @@
 
 mod bucket;
 mod gcra;
+mod lease;
+mod leases;
 mod pace;
 mod table;
 
@@ -24,6 +26,10 @@ use self::{
     gcra::Quota,
     pace::Pace,
     table::{Answer, Table},
+};
+pub use self::{
+    lease::{Answered, Ask, Grant, StoreReceipt},
+    leases::{Asks, LeaseKey, Leased, Leases, Taken},
 };
 use crate::Time;
 

@@ -23,6 +23,7 @@ fn settings(qps: f64, burst: u32, per: &[Key], keys: usize) -> RateLimit {
         per: per.to_vec(),
         keys: NonZeroUsize::new(keys).expect("not zero"),
         charge_on_reject: false,
+        shared: None,
         mode: Mode::Enforce,
     }
 }

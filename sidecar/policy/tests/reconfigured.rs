@@ -25,6 +25,7 @@ fn rate(qps: f64, burst: u32) -> RateLimit {
         per: vec![Key::Header("x-api-key".into())],
         keys: NonZeroUsize::new(100).expect("not zero"),
         charge_on_reject: false,
+        shared: None,
         mode: Mode::Enforce,
     }
 }
