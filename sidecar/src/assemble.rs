@@ -13,6 +13,7 @@ use crate::{
     proxy::{self, BindError, Bound, Worker},
     reload::{Ask, Reloader, Reloads},
     shared::Shared,
+    store,
     upstream::{self, Unusable},
 };
 
@@ -88,6 +89,7 @@ async fn serve(config: Config) -> Result<(Sidecar, mpsc::Receiver<Ask>), StartEr
     let admin = admin_sockets.addresses();
     admin::start(admin_sockets, Arc::clone(&shared), Arc::clone(&readiness))
         .map_err(StartError::AdminThread)?;
+    store::start(&shared.plan().stores()).await;
     let (workers, threads) = start_workers(threads, &sockets, &shared).await?;
     upstream::look_after(&shared.plan().upstreams);
     tokio::spawn(breakers::watch(Arc::clone(&shared)));

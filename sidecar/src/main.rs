@@ -13,6 +13,7 @@ mod proxy;
 mod reason;
 mod reload;
 mod shared;
+mod store;
 mod upstream;
 
 use std::process::ExitCode;

@@ -25,6 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     observe::ledger::Ledger,
+    store::Store,
     upstream::{Unusable, Upstream},
 };
 
@@ -109,6 +110,18 @@ impl Plan {
         for limit in &self.limits {
             limit.set(now);
         }
+    }
+
+    /// The stores of its shared limits, each once.
+    pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
+        let mut stores: Vec<Arc<Store>> = Vec::new();
+        let limits = self.routes.iter().flat_map(|route| &route.rates);
+        for limit in limits.filter_map(|rate| rate.shared.as_ref()) {
+            if !stores.iter().any(|store| Arc::ptr_eq(store, limit.store())) {
+                stores.push(Arc::clone(limit.store()));
+            }
+        }
+        stores
     }
 
     /// Whether a peer's forwarding, priority, deadline and fault headers are believed.

@@ -144,6 +144,8 @@ reasons! {
     NoRoute = "no_route", Rejected, StatusCode::NOT_FOUND, 12, "destination_not_found";
     /// Over a rate limit.
     RateLimited = "rate_limited", Rejected, StatusCode::TOO_MANY_REQUESTS, 8, "http_request_denied";
+    /// Its rate limit is shared and its store is lost, which `on_store_loss: closed` refuses.
+    LimitStoreLost = "limit_store_lost", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "http_request_denied";
     /// The breaker is open.
     BreakerOpen = "breaker_open", Rejected, StatusCode::SERVICE_UNAVAILABLE, 14, "destination_unavailable";
     /// Over the concurrency limit, and no place in the queue, or none that was kept.
@@ -197,7 +199,7 @@ impl Reason {
         match self {
             Self::NoRoute => Stage::Identify,
             Self::Deadline => Stage::Deadline,
-            Self::RateLimited => Stage::Rate,
+            Self::RateLimited | Self::LimitStoreLost => Stage::Rate,
             Self::BreakerOpen => Stage::Breaker,
             Self::Overloaded | Self::StreamLimit => Stage::Admit,
             Self::FaultInjected => Stage::Fault,

@@ -29,6 +29,7 @@ use crate::{
     plan::Plan,
     proxy::{View, Worker},
     shared::Shared,
+    store,
     upstream::{self, Upstream},
 };
 
@@ -154,6 +155,7 @@ impl Reloader {
         upstream::look_after(&new);
         // A name that does not resolve is no reason to wait any longer, nor to keep the plan before.
         time::timeout(FIRST_LOOKUP, upstream::first_looked_up(&new)).await.unwrap_or_default();
+        store::start(&plan.stores()).await;
         plan.set(clock::now());
         for (worker, view) in self.workers.iter().zip(views) {
             worker.follow(view);

@@ -37,6 +37,7 @@ const MUST_NOT_NAME: &[(&str, &[&str])] = &[
     ("admin", &["crate::proxy", "crate::assemble", "crate::cli", "crate::demo"]),
     ("observe", &["crate::proxy", "crate::admin", "crate::assemble"]),
     ("upstream", &["crate::proxy", "crate::admin", "crate::observe"]),
+    ("store", &["crate::proxy", "crate::admin", "crate::observe", "crate::plan", "crate::shared"]),
     // A route knows where its requests are counted, whatever the plan; nothing else of what is observed.
     (
         "plan",

@@ -258,6 +258,14 @@ fn whoever_waits_is_woken_by_what_it_waits_for() {
     assert!(matches!(leases.take(&key, at(3), || 9).0, Taken::Waits));
 }
 
+#[test]
+fn a_word_that_never_comes_is_asked_for_again() {
+    let leases: Leases<()> = Leases::new(&settings(1_000.0, 40, &header(), 10));
+    let key = [LeaseKey { index: 0, local: 7, store: 7 }];
+    let asks = |micros| leases.take(&key, at(micros), || ()).1.len();
+    assert_eq!((asks(0), asks(1_999_999), asks(2_000_000)), (1, 0, 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -15,6 +15,7 @@ mod policies;
 mod process;
 mod reload;
 mod requests;
+mod stores;
 mod upstreams;
 
 use std::{fmt, sync::Arc};
@@ -33,6 +34,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(requests::Requests(Arc::clone(shared))));
         registry.register_collector(Box::new(policies::Policies(Arc::clone(shared))));
+        registry.register_collector(Box::new(stores::Stores(Arc::clone(shared))));
         registry.register_collector(Box::new(breaker::Breakers(Arc::clone(shared))));
         registry.register_collector(Box::new(connections::Connections(Arc::clone(shared))));
         registry.register_collector(Box::new(upstreams::Upstreams(Arc::clone(shared))));

@@ -13,13 +13,19 @@ use std::{
 use weir_policy::{RateLimiter, ServiceTime};
 
 use super::{breaker::Breakers, concurrency::Permits, listener::Doors};
-use crate::upstream::Upstream;
+use crate::{
+    store::{Limit, Store},
+    upstream::Upstream,
+};
 
 /// Everything that has a state, by the name that it has in the configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Carried {
     pub(super) doors: ByName<Doors>,
     pub(super) rate_limits: ByName<RateLimiter>,
+    /// What is held of rate limits that are shared.
+    pub(super) shared: ByName<Limit>,
+    pub(super) stores: ByName<Store>,
     pub(super) breakers: ByName<Breakers>,
     /// Of routes that have a limit of their own.
     pub(super) concurrency: ByName<Permits>,
@@ -42,6 +48,8 @@ impl Carried {
         let mut next = self.clone();
         next.doors.forget_the_gone();
         next.rate_limits.forget_the_gone();
+        next.shared.forget_the_gone();
+        next.stores.forget_the_gone();
         next.breakers.forget_the_gone();
         next.concurrency.forget_the_gone();
         next.shared_concurrency.forget_the_gone();

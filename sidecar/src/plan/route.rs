@@ -10,7 +10,11 @@ use weir_config::{Deadline, Faults, Mode, Priorities, RateLimit, RouteLimits, Ti
 use weir_policy::{RateLimiter, ServiceTime, Time};
 
 use super::{Concurrency, breaker::RouteBreaker, carried::Carried};
-use crate::{observe::ledger::Row, upstream::Upstream};
+use crate::{
+    observe::ledger::Row,
+    store::{Limit, Store},
+    upstream::Upstream,
+};
 
 /// A route, its upstream and its policies.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub(crate) struct Route {
 pub(crate) struct Rate {
     pub(crate) settings: RateLimit,
     pub(crate) limiter: Arc<RateLimiter>,
+    /// Where other sidecars share it; `limiter` is what this one has by itself then.
+    pub(crate) shared: Option<Arc<Limit>>,
     /// `RateLimit-Policy`, which never changes.
     pub(crate) policy_header: HeaderValue,
 }
@@ -90,6 +96,9 @@ impl Route {
     pub(super) fn set(&self, now: Time) {
         for rate in self.rates.iter().chain(&self.resting) {
             rate.limiter.reconfigure(&rate.settings, now);
+            if let Some(shared) = &rate.shared {
+                shared.reconfigure(&rate.settings);
+            }
         }
         self.breaker.set(now);
     }
@@ -112,8 +121,24 @@ impl Rate {
         Self {
             settings: settings.clone(),
             limiter,
+            shared: shared(settings, carried),
             policy_header: HeaderValue::from_str(&header)
                 .unwrap_or(HeaderValue::from_static("\"rate_limit\"")),
         }
     }
+}
+
+/// The fleet's side of a rate limit, if it has one. One that is disabled has none: the store knows what
+/// is owed when it is enabled again.
+fn shared(settings: &RateLimit, carried: &mut Carried) -> Option<Arc<Limit>> {
+    let shared = settings.shared.as_ref().filter(|_| settings.mode != Mode::Disabled)?;
+    let is_it = |store: &Store| store.is_for(shared);
+    let store = carried.stores.take(&Store::key(shared), is_it, || Store::new(shared));
+    let before = carried.shared.get(&settings.name);
+    if let Some(limit) = before.as_ref().filter(|limit| limit.suits(settings, &store)) {
+        return Some(Arc::clone(limit));
+    }
+    let limit = Arc::new(Limit::new(settings, store, before.as_deref()));
+    limit.enlist();
+    Some(carried.shared.put(&settings.name, limit))
 }

@@ -13,7 +13,7 @@ use std::{
 
 use smallvec::SmallVec;
 use weir_config::Priority;
-use weir_policy::{Breaker, Debit, Fit, Outcome, Sample, Ticket, Time};
+use weir_policy::{Breaker, Debit, Fit, Leased, Outcome, Sample, Ticket, Time};
 
 use super::{
     deadline::{Asked, Deadline},
@@ -104,7 +104,28 @@ struct AtEndpoint {
 #[derive(Debug)]
 pub(super) struct Charged {
     pub(super) rate: usize,
-    pub(super) debit: Debit,
+    pub(super) taken: Taken,
+}
+
+/// What a request took from a rate limit.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// From the limit that this sidecar has by itself.
+    pub(super) own: Option<Debit>,
+    /// From what it holds of the fleet's.
+    pub(super) leased: Option<Leased>,
+}
+
+impl Taken {
+    pub(super) fn own(debit: Debit) -> Self {
+        Self { own: Some(debit), leased: None }
+    }
+
+    /// Whole requests left, and until all of them are there again; `None` when nobody has counted.
+    pub(super) fn left(&self) -> Option<(u32, Duration)> {
+        let own = || self.own.as_ref().map(|debit| (debit.remaining, debit.reset));
+        self.leased.as_ref().map(|leased| (leased.remaining, leased.reset)).or_else(own)
+    }
 }
 
 /// A permit of a concurrency limit.
@@ -379,8 +400,14 @@ impl Exchange {
         let now = clock::now();
         for charged in self.charged.drain(..).chain(self.charged_in_shadow.drain(..)) {
             let rate = &route.rates[charged.rate];
-            if !rate.settings.charge_on_reject {
-                rate.limiter.refund(&charged.debit, now);
+            if rate.settings.charge_on_reject {
+                continue;
+            }
+            if let Some(debit) = &charged.taken.own {
+                rate.limiter.refund(debit, now);
+            }
+            if let (Some(limit), Some(leased)) = (&rate.shared, &charged.taken.leased) {
+                limit.refund(leased, now);
             }
         }
     }

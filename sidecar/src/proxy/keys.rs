@@ -16,16 +16,17 @@ use percent_encoding::percent_decode;
 use pingora::http::RequestHeader;
 use smallvec::{SmallVec, smallvec};
 use weir_config::Key;
+use weir_policy::LeaseKey;
 
 use super::{exchange::Exchange, worker::Worker};
-use crate::observe::words::NONE;
+use crate::{observe::words::NONE, plan::Rate, store::Limit};
 
 /// Values of one key that a request may have. One with more counts as one without the key: it must
 /// not fill the table of buckets, and the bucket of those without is one.
 const VALUES: usize = 4;
 
 /// The keyed hashes of the values of one key.
-type Hashes = SmallVec<[u64; VALUES]>;
+type Hashes<H> = SmallVec<[H; VALUES]>;
 
 /// The keyed hash of each value of each key, with the place of the key in `per`.
 pub(super) fn values(
@@ -33,39 +34,71 @@ pub(super) fn values(
     per: &[Key],
     request: &RequestHeader,
 ) -> impl Iterator<Item = (usize, u64)> {
+    let hash = |kind, value: &[u8]| exchange.worker.hash(kind, value);
     per.iter().enumerate().flat_map(move |(place, key)| {
-        hashes(exchange, key, request).into_iter().map(move |hash| (place, hash))
+        hashes(exchange, key, request, hash).into_iter().map(move |hash| (place, hash))
     })
 }
 
-fn hashes(exchange: &Exchange, key: &Key, request: &RequestHeader) -> Hashes {
-    let (worker, headers) = (&exchange.worker, &request.headers);
+/// The same for a limit that is shared, each with the hash that other sidecars have for it too.
+pub(super) fn shared(
+    exchange: &Exchange,
+    rate: &Rate,
+    limit: &Limit,
+    request: &RequestHeader,
+) -> SmallVec<[LeaseKey; 2]> {
+    let mut keys = SmallVec::new();
+    for (index, key) in rate.settings.per.iter().enumerate() {
+        let locals =
+            hashes(exchange, key, request, |kind, value| exchange.worker.hash(kind, value));
+        let stores = hashes(exchange, key, request, |kind, value| limit.hash(index, kind, value));
+        let pairs = locals.into_iter().zip(stores);
+        keys.extend(pairs.map(|(local, store)| LeaseKey { index, local, store }));
+    }
+    keys
+}
+
+fn hashes<H: Copy + PartialEq>(
+    exchange: &Exchange,
+    key: &Key,
+    request: &RequestHeader,
+    hash: impl Fn(u8, &[u8]) -> H,
+) -> Hashes<H> {
+    let headers = &request.headers;
     let hashes = match key {
         Key::Route => None,
-        Key::Client { v6_prefix } => exchange
-            .client
-            .map(|address| smallvec![worker.hash(1, &client_key(address, *v6_prefix))]),
+        Key::Client { v6_prefix } => {
+            exchange.client.map(|address| smallvec![hash(CLIENT, &client_key(address, *v6_prefix))])
+        }
         Key::Header(name) => {
             let values = headers.get_all(name).iter();
-            different(values.map(|value| worker.hash(2, value.as_bytes())))
+            different(values.map(|value| hash(HEADER, value.as_bytes())))
         }
-        Key::Cookie(name) => different(cookies(headers, name).map(|value| worker.hash(3, &value))),
+        Key::Cookie(name) => different(cookies(headers, name).map(|value| hash(COOKIE, &value))),
         Key::Query(name) => {
             let query = request.uri.query().unwrap_or_default();
-            different(parameters(query, name).map(|value| worker.hash(4, &value)))
+            different(parameters(query, name).map(|value| hash(QUERY, &value)))
         }
     };
-    hashes.unwrap_or_else(|| smallvec![without(worker)])
+    hashes.unwrap_or_else(|| smallvec![hash(WITHOUT, b"")])
 }
 
 /// The keyed hash of one value of a key, for what wants to tell callers apart and has no use for more.
 pub(super) fn first(exchange: &Exchange, key: &Key, request: &RequestHeader) -> u64 {
-    hashes(exchange, key, request)[0]
+    hashes(exchange, key, request, |kind, value| exchange.worker.hash(kind, value))[0]
 }
+
+/// Kinds of values, so that the same bytes of two kinds have two hashes. Sidecars of other versions may
+/// share a limit with this one: they stay what they are.
+const WITHOUT: u8 = 0;
+const CLIENT: u8 = 1;
+const HEADER: u8 = 2;
+const COOKIE: u8 = 3;
+const QUERY: u8 = 4;
 
 /// The hash that stands for requests without the key.
 fn without(worker: &Worker) -> u64 {
-    worker.hash(0, b"")
+    worker.hash(WITHOUT, b"")
 }
 
 /// A key as `/explain` names it, such as `header:x-api-key`.
@@ -85,7 +118,7 @@ pub(super) fn shown(worker: &Worker, hash: u64) -> String {
 }
 
 /// Each hash once; `None` when there is none, or too many.
-fn different(hashes: impl Iterator<Item = u64>) -> Option<Hashes> {
+fn different<H: Copy + PartialEq>(hashes: impl Iterator<Item = H>) -> Option<Hashes<H>> {
     let mut different = Hashes::new();
     for hash in hashes {
         if different.contains(&hash) {

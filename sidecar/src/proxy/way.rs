@@ -60,7 +60,7 @@ async fn proceed(exchange: &mut Exchange, session: &mut ServerSession) -> Result
         return Err(Stop::Refused(Refusal::new(Reason::Internal, "a request lost its route")));
     };
     admit::deadline(exchange, &route).map_err(Stop::Refused)?;
-    admit::rate(exchange, &route, session.req_header()).map_err(Stop::Refused)?;
+    admit::rate(exchange, &route, session).await.map_err(Stop::Refused)?;
     admit::breaker(exchange, &route).map_err(Stop::Refused)?;
     if route.stream || forward::is_websocket(session.req_header()) {
         admit::stream(exchange, &route).map_err(Stop::Refused)?;

@@ -11,6 +11,7 @@ mod faults;
 mod ledger;
 mod lifecycle;
 mod reload;
+mod shared;
 mod strict;
 mod traffic;
 mod weir;

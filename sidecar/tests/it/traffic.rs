@@ -6,7 +6,7 @@
 
 mod bodies;
 mod breakers;
-mod clinic;
+pub(crate) mod clinic;
 mod concurrency;
 pub(crate) mod curl;
 mod deadlines;
@@ -24,7 +24,7 @@ mod methods;
 mod names;
 mod outliers;
 mod priority;
-mod process;
+pub(crate) mod process;
 mod rate_limits;
 mod routes;
 mod servers;

@@ -213,10 +213,15 @@ impl Weir {
 
     /// Waits for a line of its log.
     pub(crate) fn wait_for_log(&self, part: &str) {
+        self.log_line(part);
+    }
+
+    /// The next line of its log with this in it.
+    pub(crate) fn log_line(&self, part: &str) -> String {
         let (log, until) = (self.log.lock().unwrap(), Instant::now() + PATIENCE);
         while Instant::now() < until {
-            if log.recv_timeout(PATIENCE).is_ok_and(|line| line.contains(part)) {
-                return;
+            if let Some(line) = log.recv_timeout(PATIENCE).ok().filter(|line| line.contains(part)) {
+                return line;
             }
         }
         panic!("the log never said {part:?}");

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Long enough for a server in the same zone, short enough to be lost on nobody's patience.
-const TIMEOUT: Wait = Wait(Period::millis(20));
+const TIMEOUT: Wait = Wait(Time(Duration::from_millis(20)));
 
 /// What waits longer is not a limit any more but an outage.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -47,9 +47,11 @@ impl Leaf for Wait {
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
         let help = "write a duration up to `1s`, such as `20ms`";
-        if let Some(millis) = text.text.parse().ok().filter(|millis| (1..=1_000).contains(millis)) {
+        if let Some(millis) =
+            text.text.parse::<u64>().ok().filter(|millis| (1..=1_000).contains(millis))
+        {
             let wrong = Wrong::new("is a duration without its unit", help);
-            return Err(wrong.instead(Period::millis(millis).to_string()));
+            return Err(wrong.instead(format!("{millis}ms")));
         }
         match Period::parse(text) {
             Ok(Time(wait)) if wait > LONGEST => {

@@ -89,7 +89,7 @@ pub struct Answered<W> {
 /// How large leases are, and how long the store's refusal holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
-    /// What is held at most.
+    /// What is held at most; zero where that would be less than one request, and each is asked for.
     size_max: u32,
     /// Between two asks for a key that has nothing left, at least.
     pause: Duration,
@@ -109,7 +109,7 @@ pub(super) enum Answer {
 impl Terms {
     pub(super) fn new(settings: &weir_config::RateLimit) -> Self {
         let burst = settings.burst.get();
-        let size_max = ((settings.qps * SPAN.as_secs_f64()) as u32).min(burst / BURST_SHARE).max(1);
+        let size_max = ((settings.qps * SPAN.as_secs_f64()) as u32).min(burst / BURST_SHARE);
         let interval = Duration::from_nanos(Quota::interval(settings.qps));
         let pause = interval.saturating_mul((size_max / PAUSE_SHARE).max(1));
         Self { size_max, pause: pause.min(REMEMBERED) }
@@ -182,13 +182,13 @@ impl<W> Lease<W> {
     /// Whether it is time to ask although something is held.
     pub(super) fn runs_low(&self, now: Time) -> bool {
         let low = self.size / LOW_SHARE;
-        low > 0 && self.held <= low && !self.asking && now >= self.empty_until
+        low > 0 && self.held <= low && !self.is_asking(now) && now >= self.empty_until
     }
 
     /// What to ask the store: for those who `wait`, and for those who are to come. `None` when that is
     /// being asked already.
     pub(super) fn ask(&mut self, key: u128, wait: u32, terms: &Terms, now: Time) -> Option<Ask> {
-        if self.asking {
+        if self.is_asking(now) {
             return None;
         }
         self.resize(terms, now);
@@ -223,7 +223,7 @@ impl<W> Lease<W> {
 
     /// Hands back what nobody has used, where that is not done with an ask.
     pub(super) fn hand_back(&mut self, key: u128, now: Time) -> Option<Ask> {
-        if self.asking || self.held == 0 {
+        if self.is_asking(now) || self.held == 0 {
             return None;
         }
         let back = self.stale(now);
@@ -232,7 +232,15 @@ impl<W> Lease<W> {
 
     /// Whether there is nothing in it that a new one would not have.
     pub(super) fn is_forgettable(&self, now: Time) -> bool {
-        !self.asking && self.held == 0 && now >= self.empty_until && now >= self.asked + FORGOTTEN
+        !self.is_asking(now)
+            && self.held == 0
+            && now >= self.empty_until
+            && now >= self.asked + FORGOTTEN
+    }
+
+    /// Whether the store's word is still to come. Whoever was to bring it may have gone without.
+    fn is_asking(&self, now: Time) -> bool {
+        self.asking && now < self.asked + OVERDUE
     }
 
     pub(super) fn wait(&mut self, waker: W) {
@@ -292,6 +300,9 @@ const REMEMBERED: Duration = SPAN;
 /// How long a debit lets requests pass. Longer than a lease is meant to last, and short, because it is
 /// what the others cannot use.
 pub(super) const HELD: Duration = Duration::from_millis(250);
+
+/// No request waits nearly so long for the store.
+const OVERDUE: Duration = Duration::from_secs(2);
 
 /// How long a key is remembered that nobody comes with.
 const FORGOTTEN: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use crate::{
     plan::{Concurrency, Rate, Route},
     proxy::{exchange::Exchange, keys, refuse::Refusal},
     reason::{Reason, Stage},
+    store::By,
 };
 
 pub(super) fn deadline_spent(exchange: &Exchange) -> Refusal {
@@ -51,7 +52,13 @@ pub(super) fn too_late(
     .would_pass(format!("{longer} by {short}, or a faster upstream"))
 }
 
-pub(super) fn rate_limited(exchange: &Exchange, rate: &Rate, exceeded: Exceeded) -> Refusal {
+/// `by` says who has decided on a limit that is shared.
+pub(super) fn rate_limited(
+    exchange: &Exchange,
+    rate: &Rate,
+    exceeded: Exceeded,
+    by: Option<By>,
+) -> Refusal {
     let settings = &rate.settings;
     let wait = exceeded.retry_after;
     let key = settings.per.get(exceeded.key_index).unwrap_or(&Key::Route);
@@ -63,7 +70,7 @@ pub(super) fn rate_limited(exchange: &Exchange, rate: &Rate, exceeded: Exceeded)
         Key::Route => String::new(),
     };
     let qps = settings.qps;
-    Refusal::new(
+    let refusal = Refusal::new(
         Reason::RateLimited,
         format!("{qps} requests a second{whose}; the next one fits in {}", in_words(wait)),
     )
@@ -75,7 +82,27 @@ pub(super) fn rate_limited(exchange: &Exchange, rate: &Rate, exceeded: Exceeded)
     .input("shared_bucket", exceeded.shared)
     .threshold("qps", qps)
     .threshold("burst", settings.burst.get())
-    .would_pass(format!("{} later, or burst above {}", in_words(wait), settings.burst))
+    .would_pass(format!("{} later, or burst above {}", in_words(wait), settings.burst));
+    match by {
+        Some(by) => refusal.input("decided_by", by.word()),
+        None => refusal,
+    }
+}
+
+/// The store of a shared limit is lost, and nobody else may decide.
+pub(super) fn store_lost(rate: &Rate) -> Refusal {
+    let refusal =
+        Refusal::new(Reason::LimitStoreLost, "this limit is shared, and its store does not answer")
+            .policy(&rate.settings.name)
+            .retry_after(RETRY_SOON)
+            .input("decided_by", By::Closed.word())
+            .would_pass("once the store answers, or with on_store_loss local or open".to_owned());
+    match &rate.settings.shared {
+        Some(shared) => refusal
+            .input("store", shared.store.to_string())
+            .threshold("store_timeout_seconds", shared.timeout.as_secs_f64()),
+        None => refusal,
+    }
 }
 
 pub(super) fn breaker_open(route: &Route, open: Open, endpoint: Option<&str>) -> Refusal {

@@ -169,10 +169,12 @@ impl Pump<'_> {
 
     /// The tightest limit that was debited, told on the answer too.
     fn add_rate_limit(&self, header: &mut ResponseHeader) {
-        let tightest = self.exchange.charged.iter().min_by_key(|charged| charged.debit.remaining);
-        if let Some(charged) = tightest {
-            let policy = &self.route.rates[charged.rate].policy_header;
-            let left = refuse::rate_limit(policy, charged.debit.remaining, charged.debit.reset);
+        let charged = self.exchange.charged.iter();
+        let left = charged.filter_map(|charged| Some((charged.rate, charged.taken.left()?)));
+        if let Some((rate, (remaining, reset))) = left.min_by_key(|(_, (remaining, _))| *remaining)
+        {
+            let policy = &self.route.rates[rate].policy_header;
+            let left = refuse::rate_limit(policy, remaining, reset);
             // An upstream that speaks of its own limits keeps its fields; ours come after.
             header.append_header("ratelimit-policy", policy.clone()).unwrap_or_default();
             header.append_header("ratelimit", left).unwrap_or_default();
