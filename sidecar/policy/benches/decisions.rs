@@ -16,10 +16,12 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use weir_config::{
-    AdaptiveBreaker, BreakerScope, Concurrency, ConcurrencyLimit, Key, Mode, Queue, RateLimit,
-    Ratio, Trip, TripBreaker,
+    AdaptiveBreaker, AdaptiveLimit, BreakerScope, Concurrency, ConcurrencyLimit, Key, Mode, Queue,
+    RateLimit, Ratio, Trip, TripBreaker,
 };
-use weir_policy::{Breaker, Endpoints, InFlight, Outcome, RateLimiter, Standing, Time};
+use weir_policy::{
+    Adaptive, Breaker, Endpoints, InFlight, Limit, Outcome, RateLimiter, Sample, Standing, Time,
+};
 
 /// A clock that moves on by as much as requests at a million a second do.
 struct Clock(u64);
@@ -79,6 +81,17 @@ fn in_flight() -> InFlight<()> {
         fair_per: Key::Route,
         mode: Mode::Enforce,
     })
+}
+
+fn adaptive_limit() -> Adaptive {
+    let number = |number| NonZeroU32::new(number).expect("not zero");
+    Adaptive::new(AdaptiveLimit { start: number(20), min: number(1), max: number(1_000) })
+}
+
+/// An answer under a full limit, as each is under overload.
+fn learn(limit: &Adaptive, now: Time) {
+    let in_flight = black_box(limit.current());
+    limit.on_sample(Sample { latency: Duration::from_millis(3), in_flight, dropped: false }, now);
 }
 
 fn pass(breaker: &Breaker, now: Time) {
@@ -182,6 +195,10 @@ fn concurrency(criterion: &mut Criterion) {
     criterion.bench_function("concurrency, acquire and release", |bencher| {
         bencher.iter(|| in_flight.try_acquire() && in_flight.release(Time::default()).is_none());
     });
+    let (mut clock, limit) = (Clock(0), adaptive_limit());
+    criterion.bench_function("adaptive limit, sample", |bencher| {
+        bencher.iter(|| learn(&limit, clock.tick()));
+    });
 }
 
 fn endpoints(criterion: &mut Criterion) {
@@ -247,6 +264,8 @@ fn contended(criterion: &mut Criterion) {
         assert!(in_flight.try_acquire(), "two threads stay within 64 permits");
         assert!(in_flight.release(now).is_none(), "and nobody waits");
     });
+    let limit = adaptive_limit();
+    compare("one adaptive limit", &|now| learn(&limit, now));
 }
 
 /// How long `threads` take to do `pieces` of work between them, taking turns in its numbering.

@@ -24,7 +24,10 @@ mod time;
 mod window;
 
 pub use breaker::{Breaker, Open, Outcome, Snapshot, State, Threshold, Ticket};
-pub use concurrency::{Claim, Entered, Fixed, InFlight, Limit, Overloaded, Place, Sample};
+pub use concurrency::{
+    Adaptive, Claim, Entered, Fixed, InFlight, Learned, Limit, Overloaded, Place, Point, Sample,
+    Stance,
+};
 pub use endpoints::{Cause, Ejection, EndpointState, Endpoints, Judged, Pick, Standing, View};
 pub use faults::{Drip, Injection, Objection};
 pub use rate_limit::{
