@@ -7,7 +7,9 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Breaker, Concurrency, Deadline, Faults, Priorities, RateLimit, RouteLimits, Timeout};
+use crate::{
+    Breaker, Concurrency, Deadline, Faults, Priorities, RateLimit, Retry, RouteLimits, Timeout,
+};
 
 /// A route with all its policies.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +34,8 @@ pub struct Route {
     pub priority: Priorities,
     /// What is made to go wrong; nothing by default.
     pub faults: Option<Faults>,
+    /// What is tried again; nothing by default but connections that had ended in the pool.
+    pub retry: Retry,
     /// The times.
     pub timeout: Timeout,
     /// The sizes.

@@ -38,6 +38,9 @@ impl Ratio {
     pub fn get(self) -> f64 {
         self.0
     }
+
+    /// One fifth.
+    pub(crate) const FIFTH: Self = Self(0.2);
 }
 
 /// A number of bytes, written `64KiB` or `10MB`.

@@ -210,14 +210,35 @@ prop_compose! {
     }
 }
 
+fn retry_on() -> impl Strategy<Value = RetryOn> {
+    prop_oneof![
+        Just(RetryOn::Connect),
+        Just(RetryOn::Reset),
+        Just(RetryOn::FirstByte),
+        Just(RetryOn::Unavailable),
+        (400..=599_u16).prop_map(RetryOn::Status),
+    ]
+}
+
+prop_compose! {
+    fn retry()(
+        attempts in 0..=10_u32,
+        (on, methods) in (vec(retry_on(), 1..4), vec("[A-Z]{1,9}", 1..3)),
+        backoff in duration(),
+        (ratio, per_second) in (ratio(), 0..10_000_u32),
+    ) -> Retry {
+        Retry { attempts, on, methods, backoff, budget: RetryBudget { ratio, per_second: f64::from(per_second) / 8.0 } }
+    }
+}
+
 prop_compose! {
     fn route()(
         (name, matches, stream) in (name(), matches(), any::<bool>()),
         rate_limits in vec(rate_limit(), 0..3),
         (trip, endpoint, breaker_mode) in (prop_oneof![adaptive(), open()], any::<bool>(), mode()),
         (timeout, deadline) in (timeout(), mode()),
-        (concurrency, priority) in (option::of(concurrency()), priorities()),
         (faults, delay) in (option::of(faults()), option::of((0.0..1.0_f64, ratio()))),
+        (concurrency, priority, retry) in (option::of(concurrency()), priorities(), retry()),
         (body, streams) in (0..=1_u64 << 40, nonzero(1_000_000)),
     ) -> Route {
         let per = if endpoint { BreakerScope::Endpoint } else { BreakerScope::Route };
@@ -234,6 +255,7 @@ prop_compose! {
             concurrency,
             priority,
             faults: faults.map(|faults| Faults { delay: delay.and_then(|(share, ratio)| shorter(timeout.total, share, ratio)), ..faults }),
+            retry,
             timeout,
             limits: RouteLimits { body: ByteSize(body), streams },
         }

@@ -46,6 +46,12 @@ const ALIASES: &[(&str, &[&str])] = &[
             "shedding",
         ],
     ),
+    ("retry", &["retries", "retrypolicy", "proxynextupstream"]),
+    (
+        "attempts",
+        &["numretries", "maxretries", "times", "count", "limit", "proxynextupstreamtries"],
+    ),
+    ("on", &["retryon", "codes", "retriablestatuscodes"]),
     ("per", &["perroute", "perip", "perclient", "perkey", "by", "key"]),
     ("length", &["depth", "maxpending", "maxpendingrequests", "size"]),
     ("client", &["ip", "clientip", "address"]),
@@ -93,11 +99,6 @@ const ALIASES: &[(&str, &[&str])] = &[
 /// Keys that are looked for in vain: how they are written, a key of the sections where that is
 /// (empty for every one), and what there is instead.
 const ABSENT: &[(&[&str], &str, &str)] = &[
-    (
-        &["retry", "retries", "retrypolicy", "numretries", "retryon", "proxynextupstream"],
-        "",
-        "retries are not built yet; leave it out: a request that has failed is not sent again",
-    ),
     (&["defer", "deferred"], "", "deferred routes are not built yet; leave it out"),
     (
         &["tls", "ssl", "downstreamtlscontext"],

@@ -12,6 +12,7 @@ use crate::{
     limits::yaml::RouteLimitsYaml,
     priority::yaml::{self as priority, PriorityForm},
     rate_limit::yaml::RateLimitYaml,
+    retry::yaml::RetryYaml,
     route::matching::MatchYaml,
     scalar::{Flag, Name},
     scope::Scope,
@@ -42,6 +43,8 @@ section! {
         priority: Option<At<PriorityForm>>,
         /// What is made to go wrong, to see what comes of it.
         faults: Option<At<Any<FaultsYaml>>>,
+        /// What is tried again when it has failed; nothing by default.
+        retry: Section<RetryYaml>,
         /// How long each part of a request may take.
         timeout: Section<TimeoutYaml>,
         /// How large, how many.
@@ -65,6 +68,7 @@ impl RouteYaml {
         let limits = self.limits.0.take().and_then(RouteLimitsYaml::value);
         let total = timeout.as_ref().map(|timeout| timeout.total);
         let faults = faults(self.faults, total, reader);
+        let retry = self.retry.0.take().and_then(|yaml| yaml.value(reader));
         let deadline = self.deadline.0.take().and_then(DeadlineYaml::value);
         let matches = self.r#match.0.node();
         let matches = self.r#match.0.take().and_then(|yaml| yaml.value(matches, reader));
@@ -110,6 +114,7 @@ impl RouteYaml {
             deadline: deadline?,
             priority: priority::value(self.priority)?,
             faults: faults?,
+            retry: retry?,
             timeout: timeout?,
             limits: limits?,
         })
@@ -129,6 +134,7 @@ impl RouteYaml {
             concurrency: route.concurrency.as_ref().map(|one| At::of(ConcurrencyYaml::of(one))),
             priority: Some(At::of(priority::of(&route.priority))),
             faults: route.faults.as_ref().map(|faults| At::of(Any(FaultsYaml::of(faults)))),
+            retry: Section(At::of(RetryYaml::of(&route.retry))),
             timeout: Section(At::of(TimeoutYaml::of(&route.timeout))),
             limits: Section(At::of(RouteLimitsYaml::of(&route.limits, route.stream))),
         }
@@ -147,6 +153,7 @@ impl RouteYaml {
             concurrency: None,
             priority: None,
             faults: None,
+            retry: Section::absent(owner, reader),
             timeout: Section::absent(owner, reader),
             limits: Section::absent(owner, reader),
         }

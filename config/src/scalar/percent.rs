@@ -6,13 +6,13 @@ use serde::{Serialize, Serializer};
 use super::{Leaf, Text, Wrong};
 use crate::Ratio;
 
-/// A share above 0% and up to 100%.
+/// A share up to 100%, and above 0% unless `ZERO` has a meaning.
 #[derive(Clone, Copy)]
-pub(crate) struct Percent(pub(crate) Ratio);
+pub(crate) struct Percent<const ZERO: bool = false>(pub(crate) Ratio);
 
 const HELP: &str = "write a ratio between 0% and 100%";
 
-impl Leaf for Percent {
+impl<const ZERO: bool> Leaf for Percent<ZERO> {
     const EXPECTED: &'static str = "a ratio such as 50%";
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
@@ -26,7 +26,7 @@ impl Leaf for Percent {
         match format!("{number}e-2").parse::<f64>() {
             Ok(share) if decimal && share > 1.0 => Err(Wrong::new("is above 100%", HELP)),
             Ok(share) if decimal && share < 0.0 => Err(Wrong::new("is below 0%", HELP)),
-            Ok(0.0) if decimal => {
+            Ok(0.0) if decimal && !ZERO => {
                 Err(Wrong::new("would be passed by no failure at all", "write a ratio above 0%"))
             }
             Ok(share) if decimal => {
@@ -37,7 +37,8 @@ impl Leaf for Percent {
     }
 
     fn describe() -> Schema {
-        json_schema!({ "title": "ratio, above 0% to 100%", "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["50%"] })
+        let title = if ZERO { "ratio, 0% to 100%" } else { "ratio, above 0% to 100%" };
+        json_schema!({ "title": title, "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?%$", "examples": ["50%"] })
     }
 }
 
@@ -70,7 +71,7 @@ fn shifted(share: f64) -> String {
     }
 }
 
-impl Serialize for Percent {
+impl<const ZERO: bool> Serialize for Percent<ZERO> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}%", shifted(self.0.get())))
     }
@@ -84,7 +85,7 @@ mod tests {
         #[test]
         fn a_ratio_is_read_as_it_was_written(share in 1e-9..=1.0f64) {
             let text = Text { text: format!("{}%", shifted(share)), plain: true, written: None };
-            proptest::prop_assert_eq!(Percent::parse(&text).unwrap().0.get(), share);
+            proptest::prop_assert_eq!(Percent::<false>::parse(&text).unwrap().0.get(), share);
         }
     }
 }
