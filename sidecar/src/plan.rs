@@ -9,6 +9,7 @@ mod carried;
 mod concurrency;
 mod listener;
 mod path;
+mod retry;
 mod route;
 pub(crate) mod router;
 
@@ -21,6 +22,7 @@ use self::{carried::Carried, router::Router};
 pub(crate) use self::{
     concurrency::{Concurrency, Turn, Waker},
     listener::{Doors, Listener},
+    retry::{Cause, Withheld},
     route::{Rate, Route},
 };
 use crate::{

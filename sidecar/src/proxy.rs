@@ -28,6 +28,7 @@ mod keys;
 mod linger;
 mod pump;
 mod refuse;
+mod replay;
 mod stop;
 mod stream;
 mod way;

@@ -148,10 +148,10 @@ impl Share {
 }
 
 impl Leaf for Share {
-    const EXPECTED: &'static str = Percent::EXPECTED;
+    const EXPECTED: &'static str = Percent::<false>::EXPECTED;
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
-        match Percent::parse(text) {
+        match Percent::<false>::parse(text) {
             Err(_) if text.text.trim() == "0%" => Err(Wrong::new(
                 "would inject nothing",
                 "write a ratio above 0%, or leave the fault out",
@@ -161,7 +161,7 @@ impl Leaf for Share {
     }
 
     fn describe() -> Schema {
-        Percent::describe()
+        Percent::<false>::describe()
     }
 }
 

@@ -18,6 +18,7 @@ mod faults;
 mod lot;
 mod memo;
 mod rate_limit;
+mod retry;
 mod service_time;
 mod sync;
 mod time;
@@ -34,5 +35,6 @@ pub use rate_limit::{
     Answered, Ask, Asks, Debit, Exceeded, Grant, LeaseKey, Leased, Leases, RateLimiter,
     StoreReceipt, Taken,
 };
+pub use retry::{Retries, backoff};
 pub use service_time::{Fit, ServiceTime, TooLate};
 pub use time::Time;

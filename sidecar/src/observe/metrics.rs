@@ -15,6 +15,7 @@ mod policies;
 mod process;
 mod reload;
 mod requests;
+mod retries;
 mod stores;
 mod upstreams;
 
@@ -34,6 +35,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(requests::Requests(Arc::clone(shared))));
         registry.register_collector(Box::new(policies::Policies(Arc::clone(shared))));
+        registry.register_collector(Box::new(retries::TriesAgain(Arc::clone(shared))));
         registry.register_collector(Box::new(stores::Stores(Arc::clone(shared))));
         registry.register_collector(Box::new(breaker::Breakers(Arc::clone(shared))));
         registry.register_collector(Box::new(connections::Connections(Arc::clone(shared))));

@@ -12,7 +12,7 @@ use std::{
 
 use weir_policy::{RateLimiter, ServiceTime};
 
-use super::{breaker::Breakers, concurrency::Permits, listener::Doors};
+use super::{breaker::Breakers, concurrency::Permits, listener::Doors, retry::Tally};
 use crate::{
     store::{Limit, Store},
     upstream::Upstream,
@@ -31,6 +31,8 @@ pub(super) struct Carried {
     pub(super) concurrency: ByName<Permits>,
     /// Of upstreams, for the routes that have none.
     pub(super) shared_concurrency: ByName<Permits>,
+    /// By the name of the route.
+    pub(super) retries: ByName<Tally>,
     /// By the name of the route.
     pub(super) service_times: ByName<ServiceTime>,
     /// Streams open now, by the name of the route.
@@ -53,6 +55,7 @@ impl Carried {
         next.breakers.forget_the_gone();
         next.concurrency.forget_the_gone();
         next.shared_concurrency.forget_the_gone();
+        next.retries.forget_the_gone();
         next.service_times.forget_the_gone();
         next.streams.forget_the_gone();
         next.upstreams.forget_the_gone();

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use weir_config::{Deadline, Faults, Mode, Priorities, RateLimit, RouteLimits, Timeout};
 use weir_policy::{RateLimiter, ServiceTime, Time};
 
-use super::{Concurrency, breaker::RouteBreaker, carried::Carried};
+use super::{Concurrency, breaker::RouteBreaker, carried::Carried, retry::RouteRetry};
 use crate::{
     observe::ledger::Row,
     store::{Limit, Store},
@@ -31,6 +31,7 @@ pub(crate) struct Route {
     /// Its own limit, or the one that it shares with the other routes to its upstream.
     pub(crate) concurrency: Arc<Concurrency>,
     pub(crate) priority: Priorities,
+    pub(crate) retry: RouteRetry,
     pub(crate) timeout: Timeout,
     pub(crate) limits: RouteLimits,
     pub(crate) deadline: Deadline,
@@ -74,6 +75,7 @@ impl Route {
             breaker: RouteBreaker::new(&route.breaker, carried),
             concurrency,
             priority: route.priority.clone(),
+            retry: RouteRetry::new(route, carried),
             timeout: route.timeout.clone(),
             limits: route.limits.clone(),
             deadline: route.deadline.clone(),
@@ -101,6 +103,7 @@ impl Route {
             }
         }
         self.breaker.set(now);
+        self.retry.set();
     }
 }
 

@@ -1,9 +1,11 @@
-//! One try at the upstream: pick, connect, send the header, pump.
+//! The tries at the upstream: pick, connect, send the header, pump; and again where the route has it so.
 //!
-//! A pooled connection may have been closed by the upstream just as we took it. Such a try is made
-//! again when nothing can have happened yet: the request is safe to repeat, has no body, and no byte
-//! of an answer was seen. Retries of real failures are another matter and not made here.
+//! A pooled connection may have been closed by the upstream just as we took it. Such a try is made again
+//! at once when nothing can have happened yet: the request is safe to repeat, has no body, and no byte of
+//! an answer was seen. It takes a token of the same budget as tries again after a failure ([`again`]), so
+//! an upstream that closes every connection is not asked more often than one that fails otherwise.
 
+pub(super) mod again;
 mod told;
 
 use std::sync::Arc;
@@ -19,13 +21,13 @@ use super::{
     connections::{Connections, UpstreamSession},
     exchange::Exchange,
     forward,
-    pump::{Finished, Pump, body_too_large, upstream_stop},
+    pump::{Ended, Pump, body_too_large, upstream_stop},
     refuse::Refusal,
     stop::Stop,
 };
 use crate::{
     clock,
-    plan::Route,
+    plan::{Cause, Route},
     reason::{Reason, Stage},
     upstream::Endpoint,
 };
@@ -39,11 +41,42 @@ pub(super) async fn forward(
     route: &Route,
     session: &mut ServerSession,
 ) -> Result<(), Stop> {
-    let has_body = !session.is_body_done();
     check_length(route, session.req_header())?;
+    route.retry.on_request(clock::now());
+    if route.retry.is_on() && route.retry.repeats(&session.req_header().method) {
+        exchange.replay.begin();
+    }
+    let has_body = !session.is_body_done();
+    let mut endpoint = pick(exchange, route, &[])?;
+    loop {
+        exchange.at_endpoint(Arc::clone(&endpoint));
+        let ended = attempt(exchange, route, session, &endpoint, has_body).await;
+        let pause = match &ended {
+            Ok(Ended::Answered { .. }) => return Ok(()),
+            Ok(Ended::Again(pause)) => Some(*pause),
+            Err(stop) => again::after(exchange, route, session, stop),
+        };
+        let (Some(pause), Some(next)) = (pause, exchange.next.take()) else {
+            return ended.map(drop);
+        };
+        tokio::select! {
+            biased;
+            () = client::left(session) => return Err(Stop::Gone(Reason::ClientCancel)),
+            () = tokio::time::sleep(pause) => {}
+        }
+        endpoint = next;
+    }
+}
+
+/// One try, on a connection that had not ended before.
+async fn attempt(
+    exchange: &mut Exchange,
+    route: &Route,
+    session: &mut ServerSession,
+    endpoint: &Arc<Endpoint>,
+    has_body: bool,
+) -> Result<Ended, Stop> {
     let repeatable = !has_body && is_safe(&session.req_header().method);
-    let endpoint = pick(exchange, route)?;
-    exchange.at_endpoint(Arc::clone(&endpoint));
     let connections = Arc::clone(&exchange.view.connections[route.upstream_index]);
     // A stream that an h2 upstream resets says nothing of the connection: it is an answer of its kind.
     let is_h1 = route.upstream.protocol == Protocol::H1;
@@ -55,24 +88,28 @@ pub(super) async fn forward(
         exchange.forwarded_at = clock::now();
         let (mut upstream, reused) = tokio::select! {
             biased;
-            connected = connect(exchange, route, &endpoint, &connections) => connected?,
+            connected = connect(exchange, route, endpoint, &connections) => connected?,
             () = client::left(session) => return Err(Stop::Gone(Reason::ClientCancel)),
         };
         exchange.goes_up(has_body);
         forward::hand_on_deadline(exchange, route, &mut header);
         let ended = run(exchange, route, session, &mut upstream, header, has_body).await;
-        let whole = matches!(ended, Ok(Finished { request_complete: true }));
-        connections.put_back(&endpoint, upstream, whole).await;
+        let whole = matches!(ended, Ok(Ended::Answered { request_complete: true }));
+        connections.put_back(endpoint, upstream, whole).await;
         let untouched = exchange.header_at.is_none() && session.response_written().is_none();
         match ended {
             Err(Stop::Upstream(Refusal { reason: Reason::UpstreamReset, .. }))
-                if reused && is_h1 && repeatable && untouched && stale < STALE_MAX =>
+                if reused
+                    && is_h1
+                    && repeatable
+                    && untouched
+                    && stale < STALE_MAX
+                    && route.retry.make(Cause::Stale, clock::now()) =>
             {
                 exchange.comes_down();
                 stale += 1;
             }
-            Err(stop) => return Err(told::how(exchange, route, &endpoint, stop)),
-            Ok(_) => return Ok(()),
+            ended => return ended.map_err(|stop| told::how(exchange, route, endpoint, stop)),
         }
     }
 }
@@ -85,7 +122,7 @@ async fn run(
     upstream: &mut UpstreamSession,
     header: Box<RequestHeader>,
     has_body: bool,
-) -> Result<Finished, Stop> {
+) -> Result<Ended, Stop> {
     let until = exchange.deadline.at;
     let sent = async {
         match &mut *upstream {
@@ -109,11 +146,17 @@ async fn run(
     Pump::new(exchange, session, route, upstream).run().await
 }
 
-/// Chooses an endpoint that has not had the request yet, and whose breaker, where it has one, lets it
-/// pass.
-fn pick(exchange: &mut Exchange, route: &Route) -> Result<Arc<Endpoint>, Stop> {
+/// The ids of these endpoints.
+fn ids(endpoints: &[Arc<Endpoint>]) -> Ids {
+    endpoints.iter().map(|endpoint| endpoint.id).collect()
+}
+
+type Ids = SmallVec<[u64; 8]>;
+
+/// Chooses an endpoint other than these, whose breaker, where it has one, lets the request pass.
+fn pick(exchange: &mut Exchange, route: &Route, but: &[u64]) -> Result<Arc<Endpoint>, Stop> {
     let upstream = &route.upstream;
-    let mut without: SmallVec<[u64; 8]> = exchange.tried.iter().map(|tried| tried.id).collect();
+    let mut without = Ids::from_slice(but);
     let mut last = None;
     loop {
         let Some(endpoint) = upstream.pick(&without, exchange.worker.random()) else {

@@ -18,6 +18,7 @@ use weir_policy::{Breaker, Debit, Fit, Leased, Outcome, Sample, Ticket, Time};
 use super::{
     deadline::{Asked, Deadline},
     faults::Injected,
+    replay::Replay,
     worker::{View, Worker},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
         ledger::Row,
         words::NONE,
     },
-    plan::{Concurrency, Listener, Route},
+    plan::{Concurrency, Listener, Route, Withheld},
     reason::Reason,
     upstream::Endpoint,
 };
@@ -84,6 +85,14 @@ pub(super) struct Exchange {
     pub(super) streamed: bool,
     /// The endpoint that has it now.
     endpoint: Option<AtEndpoint>,
+    /// Tries again so far.
+    pub(super) tries_again: u32,
+    /// Who has it next, when it is tried again.
+    pub(super) next: Option<Arc<Endpoint>>,
+    /// Why it was not tried again, or not once more.
+    pub(super) withheld: Option<Withheld>,
+    /// What of its body can be sent again.
+    pub(super) replay: Replay,
     /// Every endpoint that has had it, in order.
     pub(super) tried: SmallVec<[Arc<Endpoint>; 2]>,
     status: Option<u16>,
@@ -186,6 +195,10 @@ impl Exchange {
             stream: false,
             streamed: false,
             endpoint: None,
+            tries_again: 0,
+            next: None,
+            withheld: None,
+            replay: Replay::default(),
             tried: SmallVec::new(),
             status: None,
             reason: None,
@@ -316,6 +329,14 @@ impl Exchange {
             at.endpoint.standing.ended();
         }
         self.release_permit(verdict);
+    }
+
+    /// A try has ended so, and there is another one: the permit stays.
+    pub(super) fn try_ends(&mut self, verdict: Verdict) {
+        self.comes_down();
+        self.settle(verdict);
+        self.handed_over_at = None;
+        self.header_at = None;
     }
 
     /// The answer has begun, and is a stream. That it has begun says something of the upstream, how long

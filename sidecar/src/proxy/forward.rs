@@ -26,7 +26,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_WEIR_FAULT: HeaderName = HeaderName::from_static("x-weir-fault");
-const X_WEIR_PRIORITY: HeaderName = HeaderName::from_static("x-weir-priority");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Fields that we may add to a request.
@@ -50,7 +49,7 @@ pub(super) fn request(
             || *name == header::HOST
             || nominated.contains(name)
             || exchange.route.as_ref().is_some_and(|route| faults::asks(route, name));
-        if !ends && (exchange.trusted || !counts_only_from_trusted(name)) {
+        if !ends && (exchange.trusted || !counts_only_from_trusted(exchange, name)) {
             headers.append(name, value.clone());
         }
     }
@@ -253,9 +252,10 @@ fn ends_here(name: &HeaderName) -> bool {
     .contains(name)
 }
 
-fn counts_only_from_trusted(name: &HeaderName) -> bool {
-    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED, X_WEIR_FAULT, X_WEIR_PRIORITY]
-        .contains(name)
+fn counts_only_from_trusted(exchange: &Exchange, name: &HeaderName) -> bool {
+    let priority = || exchange.route.as_ref()?.priority.header.as_deref();
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED, X_WEIR_FAULT].contains(name)
+        || priority() == Some(name.as_str())
 }
 
 /// Fields that `Connection` says end here too; most messages name none.

@@ -14,7 +14,7 @@ mod due;
 mod outlet;
 mod up;
 
-use std::{future::pending, io, pin::Pin};
+use std::{future::pending, io, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use pingora::{
@@ -48,6 +48,8 @@ pub(super) struct Pump<'a> {
     upload: Upload,
     uploaded: u64,
     answer: Answer,
+    /// The answer that has come is not passed on; the request is tried again after this time.
+    again: Option<Duration>,
     informational: u32,
     /// What of the answer drips, because of a fault that was injected.
     dripping: Option<Dripping>,
@@ -82,9 +84,14 @@ enum Answer {
 
 /// How a pump ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Finished {
-    /// The upstream had the whole request before its answer was complete, so its connection can go on.
-    pub(super) request_complete: bool,
+pub(super) enum Ended {
+    /// The client has all of the answer.
+    Answered {
+        /// The upstream had the whole request before its answer was complete, so its connection can go on.
+        request_complete: bool,
+    },
+    /// The answer is none that the client should have: the request is tried again after this time.
+    Again(Duration),
 }
 
 impl<'a> Pump<'a> {
@@ -105,7 +112,8 @@ impl<'a> Pump<'a> {
             ServerSession::H1(session) => Outlet::h1(client::backlog(session), now),
             _ => Outlet::h2(None, now),
         };
-        let upload = if session.is_body_done() { Upload::Done } else { Upload::Open };
+        let all_up = session.is_body_done() && !exchange.replay.is_due();
+        let upload = if all_up { Upload::Done } else { Upload::Open };
         let armed = exchange.deadline.at;
         Self {
             exchange,
@@ -117,6 +125,7 @@ impl<'a> Pump<'a> {
             upload,
             uploaded: 0,
             answer: Answer::Awaited,
+            again: None,
             informational: 0,
             dripping: None,
             client_at: now,
@@ -127,7 +136,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Runs until the answer has been passed on whole.
-    pub(super) async fn run(mut self) -> Result<Finished, Stop> {
+    pub(super) async fn run(mut self) -> Result<Ended, Stop> {
         self.continue_for_h2().await?;
         loop {
             // Whoever polls for the next piece sends the last one: both may happen in one turn.
@@ -137,13 +146,21 @@ impl<'a> Pump<'a> {
             if self.to_client.has_cleared() {
                 self.client_took(Ok(()))?;
             }
+            if let Some(pause) = self.again {
+                return Ok(Ended::Again(pause));
+            }
             let client_has_all = self.to_client.is_clear();
             if client_has_all && self.answer == Answer::Whole {
-                return Ok(self.finished());
+                return Ok(self.answered());
             }
             self.set_timer();
             let listening = client_has_all && self.answer != Answer::Whole && !self.drips();
             let reading = self.upload == Upload::Open && self.to_upstream.is_clear();
+            if reading && let Some(body) = self.exchange.replay.take() {
+                let last = self.session.is_body_done();
+                self.give_up(body, last).await;
+                continue;
+            }
             tokio::select! {
                 biased;
                 task = from_upstream(self.upstream, listening) => {
@@ -162,16 +179,16 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn finished(&self) -> Finished {
+    fn answered(&self) -> Ended {
         let complete = self.upload == Upload::Done && self.to_upstream.is_clear();
-        Finished { request_complete: complete }
+        Ended::Answered { request_complete: complete }
     }
 
     /// The client's end of an upgraded connection is the end of it, whatever it has not taken.
-    fn hung_up(&mut self) -> Result<Finished, Stop> {
+    fn hung_up(&mut self) -> Result<Ended, Stop> {
         self.exchange.upstream_done(Verdict::Nothing);
         if self.to_client.is_clear() {
-            Ok(Finished { request_complete: true })
+            Ok(Ended::Answered { request_complete: true })
         } else {
             Err(Stop::Gone(Reason::ClientCancel))
         }

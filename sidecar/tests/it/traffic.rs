@@ -26,6 +26,7 @@ mod outliers;
 mod priority;
 pub(crate) mod process;
 mod rate_limits;
+mod retries;
 mod routes;
 mod servers;
 mod streams;

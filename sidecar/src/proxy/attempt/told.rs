@@ -9,7 +9,8 @@ use weir_policy::EndpointState;
 
 use crate::{
     clock,
-    plan::Route,
+    observe::words::NONE,
+    plan::{Route, Withheld},
     proxy::{exchange::Exchange, faults, refuse::Refusal, stop::Stop},
     reason::{Reason, Stage},
     upstream::{Endpoint, Upstream},
@@ -48,6 +49,7 @@ pub(super) fn seen(
         .input("upstream", route.upstream.name.as_str())
         .input("endpoint", endpoint.name.as_str())
         .input("tried", names(&exchange.tried))
+        .input("retry_withheld", exchange.withheld.map_or(NONE, Withheld::word))
         .input("elapsed_seconds", now.since(exchange.started).as_secs_f64())
         .input("at_upstream_seconds", now.since(exchange.forwarded_at).as_secs_f64());
     let refusal = endpoints(&route.upstream, refusal);

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock,
     proxy::{
+        attempt::again,
         connections::UpstreamSession,
         deadline::Asked,
         exchange::Verdict,
@@ -113,6 +114,11 @@ impl Pump<'_> {
                 "the upstream's answer has a transfer coding other than chunked, or not one length";
             return Err(Stop::Upstream(Refusal::new(Reason::UpstreamProtocol, detail)));
         }
+        let judged = judge(&header);
+        self.again = again::after_answer(self.exchange, self.route, self.session, &header, judged);
+        if self.again.is_some() {
+            return Ok(());
+        }
         self.exchange.header_at = Some(self.upstream_at);
         if upgraded {
             // A WebSocket outlives the request that it began with.
@@ -121,7 +127,7 @@ impl Pump<'_> {
         if upgraded || self.route.stream {
             self.exchange.streams();
         }
-        self.exchange.ends(judge(&header));
+        self.exchange.ends(judged);
         if end {
             // gRPC that fails at once says so in this header (Trailers-Only).
             self.upstream_ends(Some(&header.headers));

@@ -33,14 +33,23 @@ impl Pump<'_> {
         self.check_total(self.client_at)?;
         let last = !self.upgraded() && (body.is_none() || self.session.is_body_done());
         let body = body.unwrap_or_default();
-        self.uploaded += body.len() as u64;
         let limit = self.route.limits.body.get();
-        if !self.exchange.streamed && !self.route.stream && self.uploaded > limit {
+        let uploaded = self.uploaded + body.len() as u64;
+        if !self.exchange.streamed && !self.route.stream && uploaded > limit {
             return Err(Stop::Refused(body_too_large(limit)));
         }
+        self.exchange.replay.keep(&body);
+        self.give_up(body, last).await;
+        Ok(())
+    }
+
+    /// Gives a piece of the body to the upstream; of a request that is tried again, what went up before
+    /// is the first.
+    pub(super) async fn give_up(&mut self, body: Bytes, last: bool) {
+        self.uploaded += body.len() as u64;
         if last {
             self.upload = Upload::Done;
-            self.exchange.handed_over_at = Some(self.client_at);
+            self.exchange.handed_over_at = Some(clock::now());
         }
         match self.to_upstream.window() {
             Some(window) => window.give(body, last),
@@ -48,7 +57,6 @@ impl Pump<'_> {
         }
         self.upstream_at = clock::now();
         self.to_upstream.note_progress(self.upstream_at);
-        Ok(())
     }
 
     /// An upstream that has answered and closed is heard before it is blamed.

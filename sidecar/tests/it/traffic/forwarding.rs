@@ -26,19 +26,19 @@ const FORWARDED: [&str; 5] = [
     "x-forwarded-proto: https",
     "x-forwarded-host: public.test",
     "forwarded: for=203.0.113.7",
-    "x-weir-priority: high",
+    "x-priority: high",
 ];
 
 #[test]
 fn what_a_stranger_says_of_others_is_replaced() {
-    let (_clinic, weir) = behind("");
+    let (_clinic, weir) = behind("priority: { header: x-priority }");
     for client in CLIENTS {
         let seen = asked(&weir, client, &FORWARDED);
         assert_eq!(echoed(&seen, "x-forwarded-for"), ["127.0.0.1"]);
         assert_eq!(echoed(&seen, "x-forwarded-proto"), ["http"]);
         assert_eq!(echoed(&seen, "x-forwarded-host"), [weir.address().to_string()]);
         assert_eq!(echoed(&seen, "forwarded"), [""; 0]);
-        assert_eq!(echoed(&seen, "x-weir-priority"), [""; 0]);
+        assert_eq!(echoed(&seen, "x-priority"), [""; 0]);
     }
 }
 
