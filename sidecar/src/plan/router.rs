@@ -41,12 +41,63 @@ impl Router {
             .find(|(matches, _)| takes(matches, method, host, &path, headers))
             .map(|(_, route)| route)
     }
+
+    /// Of a request that no route takes: which route misses the least of it, and what that is. Values that
+    /// may be secrets are not named.
+    pub(crate) fn nearest(
+        &self,
+        method: &Method,
+        host: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<String> {
+        let path = normalised(path);
+        let missed = |(matches, route): &(Match, Arc<Route>)| {
+            let missed = misses(matches, method, host, &path, headers);
+            (missed.len(), missed, route.name.clone())
+        };
+        let (_, missed, name) = self.entries.iter().map(missed).min_by_key(|(count, ..)| *count)?;
+        Some(format!("{}, as route {name} takes it", missed.join(" and ")))
+    }
+}
+
+/// What of a request is not as a route has it.
+fn misses(
+    matches: &Match,
+    method: &Method,
+    host: &str,
+    path: &str,
+    headers: &HeaderMap,
+) -> Vec<String> {
+    let mut missed = Vec::new();
+    if !takes_path(&matches.path, path) {
+        missed.push(match &matches.path {
+            PathMatch::Exact(exact) => format!("the path {exact}"),
+            PathMatch::Prefix(prefix) => format!("a path below {prefix}"),
+            PathMatch::Regex(regex) => format!("a path that fits {regex}"),
+        });
+    }
+    if !takes_method(matches, method) {
+        missed.push(format!("the method {}", matches.methods.join(" or ")));
+    }
+    if let Some(pattern) = matches.host.as_deref().filter(|pattern| !takes_host(pattern, host)) {
+        missed.push(format!("the host {pattern}"));
+    }
+    let fields = matches.headers.iter().filter(|header| !takes_header(header, headers));
+    missed.extend(fields.map(|header| match header.value {
+        Some(_) => format!("the value of {} that the route has", header.name),
+        None => format!("a header {}", header.name),
+    }));
+    missed
+}
+
+fn takes_method(matches: &Match, method: &Method) -> bool {
+    matches.methods.is_empty() || matches.methods.iter().any(|taken| taken == method.as_str())
 }
 
 fn takes(matches: &Match, method: &Method, host: &str, path: &str, headers: &HeaderMap) -> bool {
     takes_path(&matches.path, path)
-        && (matches.methods.is_empty()
-            || matches.methods.iter().any(|taken| taken == method.as_str()))
+        && takes_method(matches, method)
         && matches.host.as_deref().is_none_or(|pattern| takes_host(pattern, host))
         && matches.headers.iter().all(|header| takes_header(header, headers))
 }

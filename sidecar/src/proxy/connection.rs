@@ -7,6 +7,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
+use weir_config::ListenerLimits;
 use weir_policy::Time;
 
 use super::{
@@ -96,19 +97,37 @@ async fn sniff(client: &mut ClientStream, first: &mut BytesMut) -> Option<Protoc
     }
 }
 
-fn refusal(fault: Fault) -> Refusal {
+fn refusal(fault: Fault, limits: &ListenerLimits) -> Refusal {
+    let above = |reason, detail: &str, name, limit: u64, change: &str| {
+        Refusal::new(reason, detail)
+            .threshold(name, limit)
+            .would_pass(format!("{change}, or limits.{name} above {limit}"))
+    };
     match fault {
         Fault::BadRequest(what) => {
             Refusal::new(Reason::BadRequest, format!("the request has {what}"))
+                .would_pass(format!("a request that has not {what}"))
         }
-        Fault::UriTooLong => {
-            Refusal::new(Reason::UriTooLong, "the request target is above limits.uri_bytes")
-        }
-        Fault::TooManyHeaders => {
-            Refusal::new(Reason::HeaderTooLarge, "more fields than limits.headers")
-        }
-        Fault::HeaderTooLarge => {
-            Refusal::new(Reason::HeaderTooLarge, "the header is above limits.header_bytes")
-        }
+        Fault::UriTooLong => above(
+            Reason::UriTooLong,
+            "the request target is above limits.uri_bytes",
+            "uri_bytes",
+            limits.uri_bytes.get(),
+            "a shorter target",
+        ),
+        Fault::TooManyHeaders => above(
+            Reason::HeaderTooLarge,
+            "more fields than limits.headers",
+            "headers",
+            limits.headers.get().into(),
+            "fewer fields",
+        ),
+        Fault::HeaderTooLarge => above(
+            Reason::HeaderTooLarge,
+            "the header is above limits.header_bytes",
+            "header_bytes",
+            limits.header_bytes.get(),
+            "a smaller header",
+        ),
     }
 }

@@ -7,7 +7,11 @@ use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use weir_config::{Priorities, Priority};
 
-use super::{deadline::Asked, exchange::Exchange, refuse::Refusal};
+use super::{
+    deadline::Asked,
+    exchange::Exchange,
+    refuse::{Refusal, shortened},
+};
 use crate::{plan::Plan, reason::Reason};
 
 /// Finds the route, the client and the deadline.
@@ -28,7 +32,7 @@ pub(super) fn identify(exchange: &mut Exchange, request: &RequestHeader) -> Resu
     let route =
         exchange.listener.router.route(&request.method, host(request), path, &request.headers);
     let Some(route) = route.cloned() else {
-        return Err(Refusal::new(Reason::NoRoute, "no route of this listener takes the request"));
+        return Err(no_route(exchange, request, path));
     };
     if exchange.trusted {
         let ignored = |header| exchange.worker.page().ignore_deadline(&route.row, header);
@@ -39,6 +43,21 @@ pub(super) fn identify(exchange: &mut Exchange, request: &RequestHeader) -> Resu
     exchange.route = Some(route);
     Ok(())
 }
+
+/// Which route would have been the nearest, and what of the request is not as that one has it.
+fn no_route(exchange: &Exchange, request: &RequestHeader, path: &str) -> Refusal {
+    let host = host(request);
+    let refusal = Refusal::new(Reason::NoRoute, "no route of this listener takes the request")
+        .input("host", shortened(host, NAME_BYTES));
+    let router = &exchange.listener.router;
+    match router.nearest(&request.method, host, path, &request.headers) {
+        Some(nearest) => refusal.would_pass(nearest),
+        None => refusal,
+    }
+}
+
+/// The longest that a host has to be.
+const NAME_BYTES: usize = 253;
 
 /// The host that was asked for, without its port.
 pub(super) fn host(request: &RequestHeader) -> &str {

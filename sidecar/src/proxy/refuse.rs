@@ -16,7 +16,7 @@ use pingora::{
 };
 use serde::Serialize;
 
-pub(super) use self::refusal::Refusal;
+pub(super) use self::refusal::{Refusal, shortened};
 use super::exchange::Exchange;
 use crate::{
     clock,

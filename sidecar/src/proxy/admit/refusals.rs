@@ -1,6 +1,6 @@
 //! What each policy says when it refuses: in a sentence, in numbers, and how to pass after all.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use serde_json::Value;
 use weir_config::{Key, Priority, Trip};
@@ -161,6 +161,7 @@ pub(super) fn streams_full(route: &Route) -> Refusal {
         Reason::StreamLimit,
         format!("{limit} streams are open on this route, which is its limit"),
     )
+    .input("open", route.streams.load(Relaxed))
     .threshold("limit", limit.get())
     .would_pass(format!("limits.streams above {limit}, or once a stream has ended"))
 }

@@ -84,7 +84,7 @@ impl Connection {
         let length = match head.and_then(|length| judge(&mut client, &read, length, limits)) {
             Ok(length) => length,
             Err(fault) => {
-                return refuse(exchange, session(client, &listener), refusal(fault)).await;
+                return refuse(exchange, session(client, &listener), refusal(fault, limits)).await;
             }
         };
         let mut session = session(client, &listener);
@@ -116,7 +116,9 @@ impl Connection {
         let listener = Arc::clone(&exchange.listener);
         let limit = listener.timeout.request_header;
         let detail = format!("the request header was not complete within {limit:?}");
-        let refusal = Refusal::new(Reason::RequestTimeout, detail);
+        let refusal = Refusal::new(Reason::RequestTimeout, detail)
+            .threshold("request_header_seconds", limit.as_secs_f64())
+            .would_pass("a higher timeout.request_header, or a faster client".to_owned());
         refuse(exchange, session(client, &listener), refusal).await
     }
 }

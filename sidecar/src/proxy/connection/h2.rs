@@ -125,7 +125,7 @@ impl Connection {
         tokio::spawn(async move {
             let mut session = ServerSession::H2(session);
             if let Err(fault) = verdict {
-                let refusal = refusal(fault);
+                let refusal = refusal(fault, &exchange.listener.limits);
                 exchange.ends(refusal.reason);
                 // A client that has left cannot be told.
                 refuse::answer(&mut exchange, &mut session, refusal).await.unwrap_or_default();

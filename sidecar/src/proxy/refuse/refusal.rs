@@ -132,7 +132,7 @@ impl Refusal {
     ) -> Explanation {
         let status = Some(self.status().as_u16());
         let (reason, advice) = (self.reason, *self.advice);
-        let or_none = |text: String| if text.is_empty() { NONE.to_owned() } else { text };
+        let or = |text: String, other: &str| if text.is_empty() { other.to_owned() } else { text };
         Explanation {
             at_seconds: clock::unix_seconds(),
             listener: exchange.listener.name.clone(),
@@ -143,14 +143,32 @@ impl Refusal {
             status,
             cut: false,
             stage: advice.stage.unwrap_or_else(|| reason.usual_stage()),
-            policy: or_none(advice.policy),
+            policy: or(advice.policy, NONE),
             reason,
             detail: advice.detail,
             inputs: advice.inputs,
             threshold: advice.threshold,
-            would_pass: or_none(advice.would_pass),
+            would_pass: or(advice.would_pass, usual_change(reason)),
             retry_after: advice.retry_after,
         }
+    }
+}
+
+/// What would have let a request pass that ended so, where whoever refused it knows no more.
+fn usual_change(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadRequest => "a request that can be read in one way",
+        Reason::MethodNotAllowed => "another method than CONNECT",
+        Reason::NoRoute => "a route of this listener that takes it",
+        Reason::NoEndpoint => "an endpoint of the upstream that can be asked",
+        Reason::Deadline => "a longer deadline",
+        Reason::UpstreamReset => {
+            "an upstream that keeps the connection until its answer is complete, or a try again"
+        }
+        Reason::UpstreamProtocol => "an upstream that answers in valid HTTP",
+        Reason::UpstreamConnect => "an upstream that takes connections",
+        Reason::UpstreamTotalTimeout => "a higher timeout.total, or a faster upstream",
+        _ => NONE,
     }
 }
 
@@ -160,7 +178,7 @@ const METHOD_BYTES: usize = 32;
 const ERROR_BYTES: usize = 512;
 
 /// At most so many bytes, and no half character.
-fn shortened(text: &str, bytes: usize) -> String {
+pub(in crate::proxy) fn shortened(text: &str, bytes: usize) -> String {
     let mut end = bytes.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -63,6 +63,41 @@ fn a_deadline_is_explained_where_it_passed() {
 }
 
 #[test]
+fn what_no_route_takes_is_held_against_the_nearest() {
+    let weir = Weir::start(
+        "listeners: [{ address: 127.0.0.1:0, limits: { uri_bytes: 64B, headers: 3 }, routes: [\
+         { name: orders, match: { path_prefix: /orders/, methods: [POST, PUT] }, upstream: app }, \
+         { name: keyed, match: { path: /keyed, headers: { x-key: s3cret } }, upstream: app }] }]\n\
+         upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }\n",
+    );
+    let ask = |request: &str| {
+        let mut client = Wire::connect(weir.address());
+        client.say(request);
+        explained(&weir, &client.message())
+    };
+    for (line, nearest) in [
+        ("GET /orders/5", "the method POST or PUT, as route orders takes it"),
+        ("POST /order", "a path below /orders/, as route orders takes it"),
+        ("GET /keyed", "the value of x-key that the route has, as route keyed takes it"),
+    ] {
+        let told = ask(&format!("{line} HTTP/1.1\r\nhost: shop.test:80\r\n\r\n"));
+        assert_eq!((&told["reason"], &told["would_pass"]), (&json!("no_route"), &json!(nearest)));
+        assert_eq!(told["inputs"], json!({ "host": "shop.test" }));
+    }
+    let told = ask(&format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(70)));
+    assert_eq!(
+        (&told["reason"], &told["threshold"]),
+        (&json!("uri_too_long"), &json!({ "uri_bytes": 64 }))
+    );
+    assert_eq!(told["would_pass"], "a shorter target, or limits.uri_bytes above 64");
+    let told = ask("GET / HTTP/1.1\r\nhost: a\r\na: 1\r\nb: 2\r\nc: 3\r\n\r\n");
+    assert_eq!(
+        (&told["reason"], &told["threshold"]),
+        (&json!("header_too_large"), &json!({ "headers": 3 }))
+    );
+}
+
+#[test]
 fn an_upstream_that_says_nothing_is_held_against_the_routes_own_times() {
     let service = Service::listen();
     for (timeout, reason, held_against) in [
