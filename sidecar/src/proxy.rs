@@ -11,6 +11,7 @@
 
 mod accept;
 mod admit;
+mod again;
 mod attempt;
 mod backlog;
 mod bare;
@@ -26,11 +27,13 @@ mod head;
 mod identify;
 mod keys;
 mod linger;
+mod pick;
 mod pump;
 mod refuse;
 mod replay;
 mod stop;
 mod stream;
+mod told;
 mod way;
 mod worker;
 mod write_behind;

@@ -5,25 +5,22 @@
 //! an answer was seen. It takes a token of the same budget as tries again after a failure ([`again`]), so
 //! an upstream that closes every connection is not asked more often than one that fails otherwise.
 
-pub(super) mod again;
-mod told;
-
 use std::sync::Arc;
 
 use http::Method;
 use pingora::{ErrorType::ConnectTimedout, http::RequestHeader, protocols::http::ServerSession};
-use smallvec::SmallVec;
 use weir_config::Protocol;
-use weir_policy::Breaker;
 
 use super::{
-    admit, client,
+    again, client,
     connections::{Connections, UpstreamSession},
     exchange::Exchange,
     forward,
+    pick::pick,
     pump::{Ended, Pump, body_too_large, upstream_stop},
     refuse::Refusal,
     stop::Stop,
+    told,
 };
 use crate::{
     clock,
@@ -144,33 +141,6 @@ async fn run(
         }
     }
     Pump::new(exchange, session, route, upstream).run().await
-}
-
-/// The ids of these endpoints.
-fn ids(endpoints: &[Arc<Endpoint>]) -> Ids {
-    endpoints.iter().map(|endpoint| endpoint.id).collect()
-}
-
-type Ids = SmallVec<[u64; 8]>;
-
-/// Chooses an endpoint other than these, whose breaker, where it has one, lets the request pass.
-fn pick(exchange: &mut Exchange, route: &Route, but: &[u64]) -> Result<Arc<Endpoint>, Stop> {
-    let upstream = &route.upstream;
-    let mut without = Ids::from_slice(but);
-    let mut last = None;
-    loop {
-        let Some(endpoint) = upstream.pick(&without, exchange.worker.random()) else {
-            return Err(Stop::Refused(last.unwrap_or_else(|| told::no_endpoint(upstream))));
-        };
-        let breaker: Option<Arc<Breaker>> = route.breaker.of_endpoint(upstream, &endpoint);
-        match breaker.map(|breaker| admit::ask(exchange, route, &breaker, Some(&endpoint.name))) {
-            None | Some(Ok(())) => return Ok(endpoint),
-            Some(Err(refusal)) => {
-                last = Some(told::endpoints(upstream, refusal));
-                without.push(endpoint.id);
-            }
-        }
-    }
 }
 
 async fn connect(

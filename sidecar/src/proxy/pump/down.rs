@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock,
     proxy::{
-        attempt::again,
+        again,
         connections::UpstreamSession,
         deadline::Asked,
         exchange::Verdict,

@@ -12,15 +12,16 @@ use pingora::{http::ResponseHeader, protocols::http::ServerSession};
 use weir_config::RetryOn;
 use weir_policy::backoff;
 
+use super::{
+    admit,
+    exchange::{Exchange, Verdict},
+    forward,
+    pick::{ids, pick},
+    stop::Stop,
+};
 use crate::{
     clock,
     plan::{Cause, Route, Withheld},
-    proxy::{
-        admit,
-        exchange::{Exchange, Verdict},
-        forward,
-        stop::Stop,
-    },
     reason::Reason,
 };
 
@@ -51,7 +52,7 @@ pub(super) fn after(
 }
 
 /// The same after an answer, of which nothing has gone to the client yet.
-pub(in crate::proxy) fn after_answer(
+pub(super) fn after_answer(
     exchange: &mut Exchange,
     route: &Route,
     session: &ServerSession,
@@ -144,8 +145,8 @@ fn next(exchange: &mut Exchange, route: &Route, failed: Failed) -> Result<Durati
     // The breakers hear of this try before they are asked about the next.
     exchange.try_ends(failed.verdict);
     let endpoint = admit::breaker(exchange, route).ok().and_then(|()| {
-        let untried = super::pick(exchange, route, &super::ids(&exchange.tried)).ok();
-        untried.or_else(|| super::pick(exchange, route, &[]).ok())
+        let untried = pick(exchange, route, &ids(&exchange.tried)).ok();
+        untried.or_else(|| pick(exchange, route, &[]).ok())
     });
     let budgeted = endpoint.is_some() && route.retry.make(failed.cause, now);
     if !budgeted {
