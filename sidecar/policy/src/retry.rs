@@ -100,7 +100,7 @@ pub fn backoff(base: Duration, nth: u32, random: u64) -> Duration {
     let longest =
         base.saturating_mul(1 << nth.saturating_sub(1).min(16)).min(BACKOFF_MAX.max(base));
     let share = u128::from(random >> 32) + 1;
-    let nanos = u128::from(nanos(longest)) * share >> 32;
+    let nanos = (u128::from(nanos(longest)) * share) >> 32;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 

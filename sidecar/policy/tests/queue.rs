@@ -75,7 +75,7 @@ fn there_is_room_for_a_burst_until_more_arrive_than_can_be_served() {
         assert!(!in_flight.is_standing(), "all are served");
         offer(&in_flight, 1.5, Priority::Normal);
         assert!(in_flight.is_standing(), "{permits}");
-        let few = (1.5 * f64::from(permits).sqrt()).ceil() as u32;
+        let few = (1.25 * f64::from(permits).sqrt()).round() as u32;
         assert_eq!(in_flight.queue_length(), few);
         // Those who are there are served; nobody comes in beyond the few.
         while in_flight.queued() > few {

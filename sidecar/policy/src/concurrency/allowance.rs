@@ -32,7 +32,7 @@ const BURST: u32 = 6;
 /// Once more arrive, places for each permit's root: as the ends of independent requests scatter by that,
 /// so many keep the permits busy (98 % of four at twice the load), and the last waits less than a
 /// service time.
-const STANDING: f64 = 1.5;
+const STANDING: f64 = 1.25;
 
 /// The least patience: what clients do not mind, and enough for a service that answers in milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -61,7 +61,7 @@ impl Allowance {
                 clippy::cast_sign_loss,
                 reason = "below the limit itself"
             )]
-            AUTO if standing => (STANDING * f64::from(limit).sqrt()).ceil() as u32,
+            AUTO if standing => (STANDING * f64::from(limit).sqrt()).round() as u32,
             AUTO => limit.saturating_mul(BURST),
             length => length,
         }
