@@ -36,6 +36,7 @@ listeners:
         rate_limit: { qps: 0.5, burst: 20, per: { header: x-api-key }, shared: redis://127.0.0.1:6379/0 }
         breaker: { error_ratio: 29%, min_requests: 1, per: endpoint }
         concurrency: { limit: 64, mode: shadow }
+        retry: { attempts: 1 }
       - name: everything
         match: { path_prefix: / }
         upstream: clinic
