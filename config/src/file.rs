@@ -72,7 +72,7 @@ impl FileYaml {
         let named = self.upstreams.take();
         scope.upstreams =
             named.as_ref().map(|named| named.0.iter().map(|(name, _)| name.clone()).collect());
-        let upstreams = named.and_then(|named| upstreams(named, reader));
+        let upstreams = named.and_then(|named| upstreams(named, &mut scope, reader));
         let listeners = self.listeners.take().and_then(|list| listeners(list, &mut scope, reader));
         let threads = match optional(self.threads)? {
             Some(threads) => threads.nonzero_usize()?,
@@ -125,8 +125,13 @@ fn listeners(
     values.into_iter().collect()
 }
 
-fn upstreams(named: Named<UpstreamYaml>, reader: &mut Reader<'_>) -> Option<Vec<Upstream>> {
-    let value = |(name, upstream): (String, At<UpstreamYaml>)| upstream.take()?.value(name, reader);
+fn upstreams(
+    named: Named<UpstreamYaml>,
+    scope: &mut Scope,
+    reader: &mut Reader<'_>,
+) -> Option<Vec<Upstream>> {
+    let value =
+        |(name, upstream): (String, At<UpstreamYaml>)| upstream.take()?.value(name, scope, reader);
     let values: Vec<_> = named.0.into_iter().map(value).collect();
     let mut upstreams = values.into_iter().collect::<Option<Vec<_>>>()?;
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));

@@ -28,6 +28,6 @@ pub struct ListenerLimits {
 pub struct RouteLimits {
     /// Bytes of a request body; above it 413. 10 MiB by default; zero takes no body at all.
     pub body: ByteSize,
-    /// Streams open at once: WebSockets, and every request of a `stream: true` route; each holds a permit of `concurrency` too. 1,000 by default.
+    /// Streams open at once: WebSockets, and every request of a `stream: true` route; each holds a permit of `concurrency` too, unless that is learned. 1,000 by default.
     pub streams: NonZeroU32,
 }

@@ -16,6 +16,8 @@ pub(crate) struct Scope {
     pub(crate) rate_limits: Taken<String>,
     pub(crate) breakers: Taken<String>,
     pub(crate) limits: Taken<String>,
+    /// Of the limits that upstreams have for the routes that have none.
+    pub(crate) shared_limits: Taken<String>,
 }
 
 /// Who came first.

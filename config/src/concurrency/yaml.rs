@@ -44,9 +44,9 @@ section! {
 section! {
     /// The queue before a concurrency limit.
     struct QueueYaml {
-        /// How many may wait; zero refuses at once. `auto` follows the limit: six times as many in a burst, and five for sixteen permits once more arrive than can be served.
+        /// How many may wait; zero refuses at once. `auto` follows the limit: six times as many in a burst, and about its square root once more arrive than can be served.
         length: At<Or<Auto, Count<0, 1_000_000>>> = Or::Word(Auto::Auto),
-        /// How long one may wait; `auto` is as long as a request is at the upstream, and at least 100 ms.
+        /// How long one may wait; `auto` is as long as a request is at the upstream, and at least 100 ms; 5 ms while more arrive than can be served, before a queue of a written length.
         timeout: At<Or<Auto, Period>> = Or::Word(Auto::Auto),
     }
 }

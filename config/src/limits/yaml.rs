@@ -33,7 +33,7 @@ section! {
     struct RouteLimitsYaml {
         /// Bytes of a request body; above it 413. Zero takes no body at all. Bodies of a `stream: true` route have no limit.
         body: At<Size<0, BODY_MAX>> = Size::mib(10),
-        /// Streams open at once: WebSockets, and every request of a `stream: true` route; each holds a permit of `concurrency` too.
+        /// Streams open at once: WebSockets, and every request of a `stream: true` route; each holds a permit of `concurrency` too, unless that is learned.
         streams: At<Count<1, 1_000_000>> = Count(1_000),
     }
 }

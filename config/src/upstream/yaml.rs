@@ -9,6 +9,7 @@ use crate::{
     health_check::yaml::HealthCheckYaml,
     outlier::yaml::OutlierYaml,
     scalar::{Delay, FilePath, Period, ServerName, Time, Url, word},
+    scope::Scope,
     tree::NodeId,
 };
 
@@ -74,7 +75,12 @@ word! {
 }
 
 impl UpstreamYaml {
-    pub(crate) fn value(self, name: String, reader: &mut Reader<'_>) -> Option<Upstream> {
+    pub(crate) fn value(
+        self,
+        name: String,
+        scope: &mut Scope,
+        reader: &mut Reader<'_>,
+    ) -> Option<Upstream> {
         let endpoints = self.endpoints.take().and_then(|list| endpoints(list, reader));
         let tls = match self.tls {
             None => Some(None),
@@ -86,6 +92,11 @@ impl UpstreamYaml {
         let concurrency_at = self.concurrency.0.node();
         let concurrency = self.concurrency.0.take();
         let concurrency = concurrency.and_then(|yaml| yaml.value(&name, concurrency_at, reader));
+        if let Some(limit) = &concurrency {
+            let what = "the concurrency limit's name";
+            let help = "give this one a `name` of its own";
+            scope.shared_limits.claim(limit.name.clone(), concurrency_at, what, help, reader);
+        }
         let protocol = self.protocol.take();
         let health_check = match self.health_check {
             None => Some(None),

@@ -59,6 +59,11 @@ impl Retries {
         self.update(now, |tokens| (tokens >= 1.0).then_some(tokens - 1.0)).is_some()
     }
 
+    /// Gives back the token of a try that was not made after all.
+    pub fn give_back(&self, now: Time) {
+        self.update(now, |tokens| Some(tokens + 1.0)).unwrap_or_default();
+    }
+
     /// Tokens there are: so many could be tried again now.
     pub fn tokens(&self, now: Time) -> f64 {
         let state = State::unpack(self.state.load(Ordering::Relaxed));

@@ -41,6 +41,7 @@ use loom::{
     thread,
 };
 use weir_config::Priority;
+use weir_policy::Learned;
 
 use self::{
     in_flight::{Entered, InFlight},

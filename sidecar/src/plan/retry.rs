@@ -123,14 +123,19 @@ impl RouteRetry {
         self.tally.budget.on_request(now);
     }
 
-    /// Takes the token for a try again and counts it; `false` when there is none.
-    pub(crate) fn make(&self, cause: Cause, now: Time) -> bool {
-        let made = self.tally.budget.withdraw(now);
-        match made {
-            true => _ = self.tally.made[cause as usize].fetch_add(1, Relaxed),
-            false => self.withhold(Withheld::Budget),
-        }
-        made
+    /// Takes the token for a try again; `false` when there is none.
+    pub(crate) fn withdraw(&self, now: Time) -> bool {
+        self.tally.budget.withdraw(now)
+    }
+
+    /// Gives the token back, because there is no other try after all.
+    pub(crate) fn give_back(&self, now: Time) {
+        self.tally.budget.give_back(now);
+    }
+
+    /// Counts a try again.
+    pub(crate) fn make(&self, cause: Cause) {
+        self.tally.made[cause as usize].fetch_add(1, Relaxed);
     }
 
     pub(crate) fn withhold(&self, why: Withheld) {

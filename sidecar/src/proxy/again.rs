@@ -2,8 +2,8 @@
 //!
 //! It must be safe: nothing was sent, or the route says that the method may be repeated and all of the
 //! body that went up is still here; and nothing of an answer has gone to the client. Then it must be of
-//! use: within the deadline, and not before the service wants it. The budget is asked last, because what
-//! it gives is spent. Refusals of our own are none of it: they never come here.
+//! use: within the deadline, and not before the service wants it. Then the budget is asked, and last the
+//! breakers and for an endpoint. Refusals of our own are none of it: they never come here.
 
 use std::time::Duration;
 
@@ -25,8 +25,9 @@ use crate::{
     reason::Reason,
 };
 
-/// The longest that a service may ask a try again to be put off; what it asks beyond is passed on.
-const PUSHBACK_MAX: Duration = Duration::from_secs(1);
+/// The longest that a service may ask a try again to be put off; what it asks beyond is passed on. A
+/// request that waits keeps its permit, so this is no longer than a pause of our own.
+const PUSHBACK_MAX: Duration = Duration::from_millis(250);
 
 /// How long to wait before the next try, if there is one after this end of the last.
 pub(super) fn after(
@@ -48,7 +49,8 @@ pub(super) fn after(
     if !covered || exchange.header_at.is_some() {
         return None;
     }
-    decide(exchange, route, session, Failed { cause, verdict: Verdict::Fault, pushback: None })
+    let failed = Failed { cause, verdict: Verdict::Fault, reason: refusal.reason, pushback: None };
+    decide(exchange, route, session, failed)
 }
 
 /// The same after an answer, of which nothing has gone to the client yet.
@@ -75,7 +77,8 @@ pub(super) fn after_answer(
         Reason::UpstreamError => Verdict::Fault,
         _ => Verdict::Nothing,
     };
-    let failed = Failed { cause: Cause::Status, verdict, pushback: pushback(&answer.headers) };
+    let pushback = pushback(&answer.headers);
+    let failed = Failed { cause: Cause::Status, verdict, reason: judged, pushback };
     decide(exchange, route, session, failed)
 }
 
@@ -86,6 +89,7 @@ struct Failed {
     cause: Cause,
     /// What it says of the upstream.
     verdict: Verdict,
+    reason: Reason,
     /// What the upstream says of the next one.
     pushback: Option<Pushback>,
 }
@@ -142,18 +146,22 @@ fn next(exchange: &mut Exchange, route: &Route, failed: Failed) -> Result<Durati
     if now + pause + needed >= exchange.deadline.at {
         return Err(Withheld::Deadline);
     }
+    if !route.retry.withdraw(now) {
+        return Err(Withheld::Budget);
+    }
     // The breakers hear of this try before they are asked about the next.
-    exchange.try_ends(failed.verdict);
+    exchange.try_ends(failed.verdict, failed.reason);
     let endpoint = admit::breaker(exchange, route).ok().and_then(|()| {
         let untried = pick(exchange, route, &ids(&exchange.tried)).ok();
         untried.or_else(|| pick(exchange, route, &[]).ok())
     });
-    let budgeted = endpoint.is_some() && route.retry.make(failed.cause, now);
-    if !budgeted {
-        // What the breakers gave for the next try comes back.
+    if endpoint.is_none() {
+        route.retry.give_back(now);
+        // What a breaker gave for the next try comes back.
         exchange.settle(Verdict::Nothing);
-        return Err(if endpoint.is_some() { Withheld::Budget } else { Withheld::Upstream });
+        return Err(Withheld::Upstream);
     }
+    route.retry.make(failed.cause);
     exchange.next = endpoint;
     Ok(pause)
 }
@@ -172,7 +180,7 @@ fn pushback(headers: &HeaderMap) -> Option<Pushback> {
     let after = text(header::RETRY_AFTER.as_str())?.trim();
     Some(match after.parse() {
         Ok(seconds) => Pushback::After(Duration::from_secs(seconds)),
-        // A date: not within the second that we would wait.
+        // A date: not within the moment that we would wait.
         Err(_) => Pushback::Never,
     })
 }

@@ -39,9 +39,11 @@ pub(super) async fn forward(
     session: &mut ServerSession,
 ) -> Result<(), Stop> {
     check_length(route, session.req_header())?;
-    route.retry.on_request(clock::now());
-    if route.retry.is_on() && route.retry.repeats(&session.req_header().method) {
-        exchange.replay.begin();
+    if route.retry.is_on() {
+        route.retry.on_request(clock::now());
+        if route.retry.repeats(&session.req_header().method) {
+            exchange.replay.begin();
+        }
     }
     let has_body = !session.is_body_done();
     let mut endpoint = pick(exchange, route, &[])?;
@@ -101,9 +103,10 @@ async fn attempt(
                     && repeatable
                     && untouched
                     && stale < STALE_MAX
-                    && route.retry.make(Cause::Stale, clock::now()) =>
+                    && route.retry.withdraw(clock::now()) =>
             {
-                exchange.comes_down();
+                route.retry.make(Cause::Stale);
+                exchange.comes_down(None);
                 stale += 1;
             }
             ended => return ended.map_err(|stop| told::how(exchange, route, endpoint, stop)),

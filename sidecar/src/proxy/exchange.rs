@@ -245,6 +245,20 @@ impl Exchange {
         self.deadline.callers || self.injected.is_some()
     }
 
+    /// Whether the upstream had all of the request for less than half of its time. Then it was the queue, or
+    /// the client, that took most of it.
+    pub(super) fn came_late(&self, now: Time) -> bool {
+        let (_, whole) = self.whole_time();
+        self.handed_over_at.is_some_and(|at| now.since(at) < whole / 2)
+    }
+
+    /// How long the upstream took from the end of the request to its answer's header; nothing where the
+    /// answer came before that.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        let (from, to) = (self.handed_over_at?, self.header_at?);
+        (from <= to).then(|| to.since(from))
+    }
+
     /// Until when all of it must be through: of a stream, for as long as its caller waits, if it says so.
     pub(super) fn ends_by(&self) -> Option<Time> {
         match self.streamed {
@@ -296,12 +310,12 @@ impl Exchange {
     }
 
     /// The upstream works on it no more, for now or for good.
-    pub(super) fn comes_down(&mut self) {
+    pub(super) fn comes_down(&mut self, reason: Option<Reason>) {
         let Some(since) = self.at_upstream.take() else { return };
         let now = clock::now();
         self.upstream_time += now.since(since);
         let in_vain = matches!(
-            self.reason,
+            reason,
             Some(
                 Reason::Deadline | Reason::UpstreamFirstByteTimeout | Reason::UpstreamTotalTimeout
             )
@@ -323,7 +337,7 @@ impl Exchange {
     /// The upstream is done with the request: it is told the verdict, and so are its breakers; the permit
     /// goes on.
     pub(super) fn upstream_done(&mut self, verdict: Verdict) {
-        self.comes_down();
+        self.comes_down(self.reason);
         self.settle(verdict);
         if let Some(at) = self.endpoint.take() {
             at.endpoint.standing.ended();
@@ -332,8 +346,8 @@ impl Exchange {
     }
 
     /// A try has ended so, and there is another one: the permit stays.
-    pub(super) fn try_ends(&mut self, verdict: Verdict) {
-        self.comes_down();
+    pub(super) fn try_ends(&mut self, verdict: Verdict, reason: Reason) {
+        self.comes_down(Some(reason));
         self.settle(verdict);
         self.handed_over_at = None;
         self.header_at = None;
@@ -395,7 +409,10 @@ impl Exchange {
     fn release_permit(&mut self, verdict: Verdict) {
         let Some(permit) = self.permit.take() else { return };
         let (limit, now) = (&permit.limit, clock::now());
-        limit.in_flight().on_held(now.since(permit.since));
+        // How long a stream lives is no wait that others have before them.
+        if !self.streamed {
+            limit.in_flight().on_held(now.since(permit.since));
+        }
         if let Some((latency, dropped)) = self.told_to_limit(verdict, now) {
             limit.learn(Sample { latency, in_flight: permit.in_flight, dropped }, now);
         }

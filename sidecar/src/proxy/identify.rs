@@ -89,7 +89,7 @@ fn forwarded_for(plan: &Plan, headers: &HeaderMap) -> Option<IpAddr> {
 fn priority(exchange: &Exchange, by: &Priorities, headers: &HeaderMap) -> Priority {
     let named = || {
         let header = by.header.as_ref().filter(|_| exchange.trusted)?;
-        Priority::from_word(headers.get(header)?.to_str().ok()?)
+        Priority::from_word(&headers.get(header)?.to_str().ok()?.trim().to_ascii_lowercase())
     };
     let of_client = || {
         let client = exchange.client?.to_canonical();

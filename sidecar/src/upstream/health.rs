@@ -66,8 +66,10 @@ async fn look_after(upstream: Arc<Upstream>, check: HealthCheck) {
             }
             select! {
                 () = upstream.endpoints_changed.notified() => {}
-                // One ends when its endpoint has gone, or when it panics.
-                Some(_) = tasks.join_next() => time::sleep(pause).await,
+                // One ends when its endpoint has gone. One that panics is not begun again at once.
+                Some(ended) = tasks.join_next() => if ended.is_err_and(|error| error.is_panic()) {
+                    time::sleep(pause).await;
+                },
             }
         }
     };

@@ -168,6 +168,10 @@ impl Limit for Adaptive {
         }
     }
 
+    fn learned(&self) -> Option<Learned> {
+        Some(Self::learned(self))
+    }
+
     fn suits(&self, settings: &weir_config::Concurrency) -> bool {
         matches!(settings.limit, ConcurrencyLimit::Adaptive(_))
     }

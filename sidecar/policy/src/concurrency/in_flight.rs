@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use weir_config::{ConcurrencyLimit, Priority};
+use weir_config::Priority;
 
 use super::{
     allowance::Allowance,
@@ -25,7 +25,7 @@ use super::{
     queue::{Claim, Left, Order, Place, Queue},
 };
 use crate::{
-    Fixed, Limit, Sample, Time,
+    Limit, Sample, Time,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
 };
 
@@ -75,16 +75,7 @@ pub struct Overloaded {
 }
 
 impl<W> InFlight<W> {
-    /// Nothing in flight, nobody waiting, under the configured limit.
-    pub fn new(settings: &weir_config::Concurrency) -> Self {
-        let limit = match settings.limit {
-            ConcurrencyLimit::Fixed(limit) => Fixed::new(limit),
-            ConcurrencyLimit::Adaptive(bounds) => Fixed::new(bounds.max),
-        };
-        Self::with_limit(Box::new(limit), settings.queue)
-    }
-
-    /// The same under any limit.
+    /// Nothing in flight, nobody waiting, under any limit.
     pub fn with_limit(limit: Box<dyn Limit>, queue: weir_config::Queue) -> Self {
         Self {
             limit,
@@ -133,7 +124,7 @@ impl<W> InFlight<W> {
             self.pressure.passed(limit);
             return Entered::Granted;
         };
-        self.pressure.arrived(claim.priority, limit);
+        self.pressure.arrived(claim.priority, limit, now);
         let standing = self.pressure.is_standing(claim.priority);
         let length = self.allowance.length(limit, standing);
         let full = |Counts { in_flight, queued }| {
@@ -210,6 +201,11 @@ impl<W> InFlight<W> {
     /// Tells the limit what the upstream did; see [`grant`](Self::grant) for when it rises.
     pub fn on_sample(&self, sample: Sample, now: Time) {
         self.limit.on_sample(sample, now);
+    }
+
+    /// The limit itself.
+    pub fn rule(&self) -> &dyn Limit {
+        &*self.limit
     }
 
     /// Permits held.

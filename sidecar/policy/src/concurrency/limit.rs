@@ -17,6 +17,11 @@ pub trait Limit: Send + Sync + Debug {
     /// Learns from a request that the upstream has answered.
     fn on_sample(&self, sample: Sample, now: Time);
 
+    /// What it has learned, to be shown; nothing where it does not.
+    fn learned(&self) -> Option<super::Learned> {
+        None
+    }
+
     /// Whether it can be configured so; otherwise another kind of limit has to take its place.
     fn suits(&self, _settings: &weir_config::Concurrency) -> bool {
         true

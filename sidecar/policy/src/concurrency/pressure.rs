@@ -9,16 +9,28 @@
 //! The share is kept for each class with those above it, because these are served first: low requests
 //! may be too many while the high ones are not.
 //!
-//! Time does not enter, so neither a service's speed nor a clock that jumps makes a difference. Two
-//! threads that count at once may lose one event of many.
+//! Time does not enter, so a service's speed makes no difference; only what was learned before a silence
+//! is forgotten after it. Two threads that count at once may lose one event of many.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use weir_config::Priority;
 
+use crate::Time;
+
 /// The running shares, each of [`ONE`].
 #[derive(Debug)]
-pub(super) struct Pressure([AtomicU32; Priority::ALL.len()]);
+pub(super) struct Pressure {
+    shares: [AtomicU32; Priority::ALL.len()],
+    /// When somebody last asked in vain, in nanoseconds.
+    last: AtomicU64,
+}
+
+/// After so long without one who asked in vain, the next is the first of a burst.
+const FORGOTTEN: Duration = Duration::from_secs(5);
 
 const ONE: u32 = 1 << 30;
 const HALF: u32 = ONE / 2;
@@ -34,13 +46,16 @@ const MEMORY_MAX: u32 = 1 << 20;
 
 impl Pressure {
     pub(super) fn new() -> Self {
-        Self(std::array::from_fn(|_| AtomicU32::new(HALF)))
+        Self { shares: std::array::from_fn(|_| AtomicU32::new(HALF)), last: AtomicU64::new(0) }
     }
 
     /// Somebody asked and there was no permit.
-    pub(super) fn arrived(&self, priority: Priority, limit: u32) {
+    pub(super) fn arrived(&self, priority: Priority, limit: u32, now: Time) {
         let memory = memory(limit);
-        for share in &self.0[..=priority as usize] {
+        if now.since(Time::from_nanos(self.last.swap(now.as_nanos(), Relaxed))) > FORGOTTEN {
+            self.shares.iter().for_each(|share| share.store(HALF, Relaxed));
+        }
+        for share in &self.shares[..=priority as usize] {
             let now = share.load(Relaxed);
             share.store(now + (ONE - now) / memory, Relaxed);
         }
@@ -49,7 +64,7 @@ impl Pressure {
     /// A permit was handed on.
     pub(super) fn served(&self, limit: u32) {
         let memory = memory(limit);
-        for share in &self.0 {
+        for share in &self.shares {
             let now = share.load(Relaxed);
             share.store(now - now / memory, Relaxed);
         }
@@ -58,11 +73,11 @@ impl Pressure {
     /// Somebody asked and there was a permit: one comes, one goes, and what was learned wears off.
     pub(super) fn passed(&self, limit: u32) {
         // Nothing is written where there was no pressure. The lowest class has the highest share.
-        if self.0[0].load(Relaxed) <= HALF {
+        if self.shares[0].load(Relaxed) <= HALF {
             return;
         }
         let memory = memory(limit) / 2;
-        for share in &self.0 {
+        for share in &self.shares {
             let now = share.load(Relaxed);
             // Upwards too: a low share is no merit that would hide the next excess.
             let off = (now.abs_diff(HALF) / memory).max(1).min(now.abs_diff(HALF));
@@ -72,7 +87,7 @@ impl Pressure {
 
     /// Whether more of this class and those above arrive than can be served.
     pub(super) fn is_standing(&self, priority: Priority) -> bool {
-        self.0[priority as usize].load(Relaxed) > STANDING
+        self.shares[priority as usize].load(Relaxed) > STANDING
     }
 }
 

@@ -137,7 +137,7 @@ async fn both_formats_are_read_by_strict_parsers_and_say_the_same() {
         let kind = if new.kind == "info" { "gauge" } else { &new.kind };
         assert_eq!(old.kind, kind, "{}", new.name);
         // The process does not stand still between two scrapes.
-        if !new.name.starts_with("process_") {
+        if !new.name.starts_with("process_") && new.name != "weir_retry_tokens" {
             assert_eq!(old.samples, new.samples, "{}", new.name);
         }
     }

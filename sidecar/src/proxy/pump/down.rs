@@ -236,7 +236,7 @@ impl Pump<'_> {
 
     /// What the answer so far says of the upstream.
     fn verdict(&self) -> Verdict {
-        let took = self.exchange.header_at.map(|at| at.since(self.exchange.forwarded_at));
+        let took = self.exchange.latency();
         match self.exchange.reason() {
             Some(Reason::Ok) if self.exchange.streamed => Verdict::Good(None),
             Some(Reason::Ok) => Verdict::Good(took),

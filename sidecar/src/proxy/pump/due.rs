@@ -119,6 +119,13 @@ impl Pump<'_> {
                 let detail = format!("the request was not complete within {:?}", timeout.total);
                 return Stop::Refused(Refusal::new(Reason::Deadline, detail));
             }
+            Due::Total if self.exchange.came_late(clock::now()) => {
+                let detail = format!(
+                    "no answer within {:?}, of which the service had less than half",
+                    timeout.total
+                );
+                return Stop::Refused(Refusal::new(Reason::Deadline, detail));
+            }
             Due::RequestBody => {
                 let detail = format!("no piece of the body came within {:?}", timeout.request_body);
                 return Stop::Refused(Refusal::new(Reason::RequestTimeout, detail));
