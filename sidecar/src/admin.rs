@@ -14,6 +14,7 @@ mod fixture;
 mod guard;
 mod index;
 mod json;
+mod limits;
 mod metrics;
 mod patience;
 mod probes;

@@ -1,4 +1,4 @@
-//! `/upstreams`: where requests go, what is known of each endpoint, and what the breakers make of it.
+//! `/upstreams`: where requests go, what is known of each endpoint, and what limits and breakers make of it.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -7,11 +7,16 @@ use serde::{Serialize, Serializer};
 use weir_config::{Mode, Protocol};
 use weir_policy::{Breaker, Cause, EndpointState, Snapshot, State as BreakerState, Time};
 
-use super::{Admin, json::json, problem::Problem};
+use super::{
+    Admin,
+    json::json,
+    limits::{self, ShownLimit},
+    problem::Problem,
+};
 use crate::{
     clock,
     observe::words::{BREAKER_NUMBERS, NONE},
-    plan::Route,
+    plan::{Concurrency, Route},
     upstream::{Endpoint, Upstream},
 };
 
@@ -33,6 +38,7 @@ struct Shown<'a> {
     /// Requests that were sent to any endpoint because of that, since the start.
     panicked: u64,
     endpoints: Vec<ShownEndpoint>,
+    limits: Vec<ShownLimit<'a>>,
     breakers: Vec<ShownBreaker<'a>>,
 }
 
@@ -103,13 +109,23 @@ async fn list(State(admin): State<Arc<Admin>>) -> Result<Response, Problem> {
     let now = clock::now();
     let shown = plan.upstreams.iter().map(|upstream| {
         let of_this = |route: &&Arc<Route>| Arc::ptr_eq(&route.upstream, upstream);
-        let breakers = plan.routes.iter().filter(of_this).flat_map(|route| breakers(route, now));
-        show(upstream, breakers.collect(), now)
+        let routes = || plan.routes.iter().filter(of_this);
+        let breakers = routes().flat_map(|route| breakers(route, now));
+        let before_it = |limit: &&Arc<Concurrency>| {
+            limit.is_on() && routes().any(|route| Arc::ptr_eq(&route.concurrency, limit))
+        };
+        let limits = plan.limits.iter().filter(before_it).map(|limit| limits::show(limit));
+        show(upstream, limits.collect(), breakers.collect(), now)
     });
     json(&shown.collect::<Vec<_>>())
 }
 
-fn show<'a>(upstream: &'a Upstream, breakers: Vec<ShownBreaker<'a>>, now: Time) -> Shown<'a> {
+fn show<'a>(
+    upstream: &'a Upstream,
+    limits: Vec<ShownLimit<'a>>,
+    breakers: Vec<ShownBreaker<'a>>,
+    now: Time,
+) -> Shown<'a> {
     let endpoints = upstream.endpoints();
     let endpoints = endpoints.iter().map(|endpoint| show_endpoint(upstream, endpoint, now));
     Shown {
@@ -121,6 +137,7 @@ fn show<'a>(upstream: &'a Upstream, breakers: Vec<ShownBreaker<'a>>, now: Time) 
         in_panic: upstream.is_in_panic(now),
         panicked: upstream.panicked(),
         endpoints: endpoints.collect(),
+        limits,
         breakers,
     }
 }

@@ -66,7 +66,7 @@ pub struct Ejection {
     pub at: Time,
     /// When it is used again.
     pub until: Time,
-    /// The how manieth time in a row.
+    /// How many times in a row, this one included.
     pub times: u32,
     /// Why.
     pub cause: Cause,

@@ -178,7 +178,7 @@ fn a_thousand_streams_cut_short_leave_one_connection() {
     let backend = Backend::start(Speaks::H2, slow);
     let weir = Weir::start(&format!(
         "threads: 1\nlisteners:\n  - address: 127.0.0.1:0\n    limits: {{ requests_per_connection: 2000 }}\n    \
-         routes: [{{ upstream: app, timeout: {{ total: 200ms }}, breaker: {{ mode: disabled }} }}]\n\
+         routes: [{{ upstream: app, timeout: {{ total: 200ms }}, breaker: {{ mode: disabled }}, concurrency: {{ mode: disabled }} }}]\n\
          upstreams: {{ app: {{ endpoints: [\"{}\"], protocol: h2 }} }}\n",
         backend.address
     ));

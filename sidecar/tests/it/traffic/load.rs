@@ -46,6 +46,6 @@ fn twenty_thousand_requests_over_either_protocol_are_all_answered() {
 fn weir_that_keeps_connections(endpoint: &str) -> Weir {
     Weir::start(&format!(
         "listeners: [{{ address: 127.0.0.1:0, limits: {{ requests_per_connection: 1000000 }}, upstream: app }}]\n\
-         upstreams: {{ app: {{ endpoints: [\"{endpoint}\"] }} }}\n"
+         upstreams: {{ app: {{ endpoints: [\"{endpoint}\"], concurrency: {{ limit: 1000 }} }} }}\n"
     ))
 }
