@@ -4,6 +4,9 @@
 //! permit, the breaker's ticket and the stream's place come back however the request ends, also when
 //! its task is dropped in the middle.
 
+mod charged;
+mod upstream;
+
 use std::{
     net::IpAddr,
     num::NonZeroU64,
@@ -13,8 +16,13 @@ use std::{
 
 use smallvec::SmallVec;
 use weir_config::Priority;
-use weir_policy::{Breaker, Debit, Fit, Leased, Outcome, Sample, Ticket, Time};
+use weir_policy::{Breaker, Fit, Ticket, Time};
 
+use self::upstream::{AtEndpoint, Permit};
+pub(super) use self::{
+    charged::{Charged, Taken},
+    upstream::Verdict,
+};
 use super::{
     deadline::{Asked, Deadline},
     faults::Injected,
@@ -28,7 +36,7 @@ use crate::{
         ledger::Row,
         words::NONE,
     },
-    plan::{Concurrency, Listener, Route, Withheld},
+    plan::{Listener, Route, Withheld},
     reason::Reason,
     upstream::Endpoint,
 };
@@ -99,62 +107,6 @@ pub(super) struct Exchange {
     reason: Option<Reason>,
     /// Where `/explain` says why.
     explained: Option<Id>,
-}
-
-/// A request at an endpoint.
-#[derive(Debug)]
-struct AtEndpoint {
-    endpoint: Arc<Endpoint>,
-    /// Its upstream knows what came of it.
-    told: bool,
-}
-
-/// A debit on the rate limit at this place of the route.
-#[derive(Debug)]
-pub(super) struct Charged {
-    pub(super) rate: usize,
-    pub(super) taken: Taken,
-}
-
-/// What a request took from a rate limit.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    /// From the limit that this sidecar has by itself.
-    pub(super) own: Option<Debit>,
-    /// From what it holds of the fleet's.
-    pub(super) leased: Option<Leased>,
-}
-
-impl Taken {
-    pub(super) fn own(debit: Debit) -> Self {
-        Self { own: Some(debit), leased: None }
-    }
-
-    /// Whole requests left, and until all of them are there again; `None` when nobody has counted.
-    pub(super) fn left(&self) -> Option<(u32, Duration)> {
-        let own = || self.own.as_ref().map(|debit| (debit.remaining, debit.reset));
-        self.leased.as_ref().map(|leased| (leased.remaining, leased.reset)).or_else(own)
-    }
-}
-
-/// A permit of a concurrency limit.
-#[derive(Debug)]
-struct Permit {
-    limit: Arc<Concurrency>,
-    since: Time,
-    /// Permits held when it was taken, itself included.
-    in_flight: u32,
-}
-
-/// What the upstream did, as breakers see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It answered; the time to its header, where that is a latency and not the life of a stream.
-    Good(Option<Duration>),
-    /// It failed, or was too late.
-    Fault,
-    /// Nothing that says how it is.
-    Nothing,
 }
 
 impl Exchange {
@@ -239,26 +191,6 @@ impl Exchange {
         (name, self.deadline.at.since(self.started))
     }
 
-    /// Whether it says nothing of the upstream that the time is over: it was the caller's own, or a fault
-    /// that was injected took some of it.
-    pub(super) fn spares_upstream(&self) -> bool {
-        self.deadline.callers || self.injected.is_some()
-    }
-
-    /// Whether the upstream had all of the request for less than half of its time. Then it was the queue, or
-    /// the client, that took most of it.
-    pub(super) fn came_late(&self, now: Time) -> bool {
-        let (_, whole) = self.whole_time();
-        self.handed_over_at.is_some_and(|at| now.since(at) < whole / 2)
-    }
-
-    /// How long the upstream took from the end of the request to its answer's header; nothing where the
-    /// answer came before that.
-    pub(super) fn latency(&self) -> Option<Duration> {
-        let (from, to) = (self.handed_over_at?, self.header_at?);
-        (from <= to).then(|| to.since(from))
-    }
-
     /// Until when all of it must be through: of a stream, for as long as its caller waits, if it says so.
     pub(super) fn ends_by(&self) -> Option<Time> {
         match self.streamed {
@@ -279,113 +211,8 @@ impl Exchange {
         self.route.as_ref().map_or(NONE, |route| &route.name)
     }
 
-    pub(super) fn holds_ticket(&mut self, breaker: Arc<Breaker>, ticket: Ticket) {
-        self.tickets.push((breaker, ticket));
-    }
-
-    pub(super) fn holds_permit(&mut self, limit: &Arc<Concurrency>) {
-        let in_flight = limit.in_flight().in_flight();
-        self.permit = Some(Permit { limit: Arc::clone(limit), since: clock::now(), in_flight });
-    }
-
     pub(super) fn holds_stream(&mut self) {
         self.stream = true;
-    }
-
-    /// The endpoint that has the request now; one that had it before has it no more.
-    pub(super) fn at_endpoint(&mut self, endpoint: Arc<Endpoint>) {
-        endpoint.standing.began();
-        self.tried.push(Arc::clone(&endpoint));
-        if let Some(before) = self.endpoint.replace(AtEndpoint { endpoint, told: false }) {
-            before.endpoint.standing.ended();
-        }
-    }
-
-    /// The upstream has it from here on; all of it, unless it has a body.
-    pub(super) fn goes_up(&mut self, has_body: bool) {
-        let now = clock::now();
-        self.forwarded = true;
-        self.handed_over_at = (!has_body).then_some(now);
-        self.at_upstream = Some(now);
-    }
-
-    /// The upstream works on it no more, for now or for good.
-    pub(super) fn comes_down(&mut self, reason: Option<Reason>) {
-        let Some(since) = self.at_upstream.take() else { return };
-        let now = clock::now();
-        self.upstream_time += now.since(since);
-        let in_vain = matches!(
-            reason,
-            Some(
-                Reason::Deadline | Reason::UpstreamFirstByteTimeout | Reason::UpstreamTotalTimeout
-            )
-        );
-        if let (true, None, Some(at), Some(route)) =
-            (in_vain, self.header_at, self.handed_over_at, &self.route)
-        {
-            route.service_time.unanswered(now.since(at), now);
-        }
-    }
-
-    /// The header of an answer that went well has come: how long the upstream has taken for it is known.
-    pub(super) fn answered_well(&self, now: Time) {
-        if let (Some(at), Some(route)) = (self.handed_over_at, &self.route) {
-            route.service_time.answered(now.since(at), self.fit, now);
-        }
-    }
-
-    /// The upstream is done with the request: it is told the verdict, and so are its breakers; the permit
-    /// goes on.
-    pub(super) fn upstream_done(&mut self, verdict: Verdict) {
-        self.comes_down(self.reason);
-        self.settle(verdict);
-        if let Some(at) = self.endpoint.take() {
-            at.endpoint.standing.ended();
-        }
-        self.release_permit(verdict);
-    }
-
-    /// A try has ended so, and there is another one: the permit stays.
-    pub(super) fn try_ends(&mut self, verdict: Verdict, reason: Reason) {
-        self.comes_down(Some(reason));
-        self.settle(verdict);
-        self.handed_over_at = None;
-        self.header_at = None;
-    }
-
-    /// The answer has begun, and is a stream. That it has begun says something of the upstream, how long
-    /// it lasts does not. So it does not count against a limit that is learned from how long answers
-    /// take; `limits.streams` bounds it.
-    pub(super) fn stream_begins(&mut self, verdict: Verdict) {
-        self.settle(verdict);
-        if self.permit.as_ref().is_some_and(|permit| permit.limit.learns()) {
-            self.release_permit(Verdict::Nothing);
-        }
-    }
-
-    /// Tells the endpoint's upstream and the breakers, whose tickets come back.
-    pub(super) fn settle(&mut self, verdict: Verdict) {
-        let outcome = match verdict {
-            Verdict::Good(latency) => Some(Outcome::Success { latency }),
-            Verdict::Fault => Some(Outcome::Failure),
-            Verdict::Nothing => None,
-        };
-        if outcome.is_none() && self.tickets.is_empty() {
-            return;
-        }
-        let now = clock::now();
-        if let (Some(outcome), Some(at), Some(route)) = (outcome, &mut self.endpoint, &self.route)
-            && !std::mem::replace(&mut at.told, true)
-        {
-            route.upstream.on_outcome(&at.endpoint, outcome, self.forwarded_at, now);
-        }
-        let random = self.worker.random();
-        for (breaker, ticket) in self.tickets.drain(..) {
-            match outcome {
-                Some(outcome) => breaker.on_outcome(ticket, outcome, now, random),
-                None => breaker.release(ticket),
-            }
-        }
     }
 
     /// Logs how it ended, where that is not known already from others that ended so.
@@ -403,51 +230,6 @@ impl Exchange {
             id = self.explained.map(tracing::field::display),
             "a request did not go well"
         );
-    }
-
-    /// Hands the permit to the next in the queue; its limit hears how the upstream did.
-    fn release_permit(&mut self, verdict: Verdict) {
-        let Some(permit) = self.permit.take() else { return };
-        let (limit, now) = (&permit.limit, clock::now());
-        // How long a stream lives is no wait that others have before them.
-        if !self.streamed {
-            limit.in_flight().on_held(now.since(permit.since));
-        }
-        if let Some((latency, dropped)) = self.told_to_limit(verdict, now) {
-            limit.learn(Sample { latency, in_flight: permit.in_flight, dropped }, now);
-        }
-        limit.hand_on(now);
-    }
-
-    /// What a concurrency limit learns: how long a good answer took, and that the upstream was too
-    /// slow or asked for less. A failure of another kind may be quick, and says nothing of the load.
-    fn told_to_limit(&self, verdict: Verdict, now: Time) -> Option<(Duration, bool)> {
-        match (verdict, self.reason?) {
-            (Verdict::Good(latency), _) => Some((latency?, false)),
-            (_, reason) if reason.says_less_please() => Some((now.since(self.forwarded_at), true)),
-            _ => None,
-        }
-    }
-
-    /// Gives the tokens back, unless the policy keeps them or the upstream has had the request.
-    pub(super) fn refund(&mut self) {
-        if self.forwarded {
-            return;
-        }
-        let Some(route) = &self.route else { return };
-        let now = clock::now();
-        for charged in self.charged.drain(..).chain(self.charged_in_shadow.drain(..)) {
-            let rate = &route.rates[charged.rate];
-            if rate.settings.charge_on_reject {
-                continue;
-            }
-            if let Some(debit) = &charged.taken.own {
-                rate.limiter.refund(debit, now);
-            }
-            if let (Some(limit), Some(leased)) = (&rate.shared, &charged.taken.leased) {
-                limit.refund(leased, now);
-            }
-        }
     }
 }
 
