@@ -89,6 +89,7 @@ fn rate_limits() {
             "rate_limit: { qps: 1, charge_on_reject: yes }",
             "rate_limit: { qps: 1, shared: { redis: x } }",
             "rate_limit: { qps: 1, shared: {} }",
+            r#"rate_limit: { qps: 5, shared: "redis://:${EMPTY:-}@limits:6379" }"#,
             "rate_limit: { qps: 1, shared: [redis://a] }",
             "rate_limit: { qps: 1, shared: redis:// }",
             "rate_limit: { qps: 1, shared: \"redis://:tok-literal@app:6379/0\" }",

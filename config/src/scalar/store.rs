@@ -44,6 +44,12 @@ impl Leaf for StoreUrl {
             return Err(why_no_scheme(&text.text));
         };
         let Parts { user, password, place } = Parts::of(rest);
+        // A variable that is empty is no password, and most likely a mistake.
+        if password.is_empty() && rest.rsplit_once('@').is_some_and(|(who, _)| who.ends_with(':')) {
+            let help =
+                "set the variable that has the password, or leave the `:` before the `@` out";
+            return Err(Wrong::new("has no password behind its `:`", help));
+        }
         let (endpoint, database) = place_of(place)?;
         let password = match password {
             "" => None,
