@@ -107,7 +107,8 @@ pub(super) fn yaml(h1: &Backend, h2: &Backend, gone: SocketAddr) -> String {
     format!(
         "trusted: [127.0.0.1]\nlisteners:\n  - address: 127.0.0.1:0\n    \
          limits: {{ requests_per_connection: 1000000, connections: 100000 }}\n    routes:\n{}\
-         upstreams:\n  h1: {{ endpoints: [\"{}\"] }}\n  h2: {{ endpoints: [\"{}\"], protocol: h2 }}\n  gone: {{ endpoints: [\"{gone}\"] }}\n",
+         upstreams:\n  h1: {{ endpoints: [\"{}\"], concurrency: {{ mode: disabled }} }}\n  \
+         h2: {{ endpoints: [\"{}\"], protocol: h2, concurrency: {{ mode: disabled }} }}\n  gone: {{ endpoints: [\"{gone}\"] }}\n",
         routes.concat(),
         h1.address,
         h2.address
