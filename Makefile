@@ -28,7 +28,7 @@ bench:
 	python3 bench/run.py
 
 # Goodput under overload, in front of a service of known capacity: Weir, Envoy, HAProxy and nothing. Says
-# first how long it takes (about half an hour); `make overload ARGS=--quick` takes some minutes.
+# first how long it takes (about an hour); `make overload ARGS=--quick` takes some minutes.
 overload:
 	@scripts/setup build test bench
 	cargo build --release --package weir --bin weir --package weir-load

@@ -25,7 +25,7 @@ RECOVERS_TO = 0.5
 class Lengths:
     """How long the parts of a cell last, in seconds."""
 
-    warm: float = 2
+    warm: float = 6
     measured: float = 4
     after: float = 6
     # From the moment at which a service slows to the first that is measured.
@@ -35,8 +35,15 @@ class Lengths:
         """A cell from start to end, programs included."""
         slowed = self.slowed if service.slows != 1 else 0
         after = self.after if load == RECOVERS_FROM else 0
-        return STARTED_S + self.warm + slowed + self.measured + after
+        return STARTED_S + self.warm_of(service) + slowed + self.measured + after
 
+    def warm_of(self, service):
+        """Until it is measured: what learns from answers needs some of them, of a slow service too."""
+        return max(self.warm, WARM_MEANS * service.mean_s)
+
+
+# Mean service times before a cell is measured, at least.
+WARM_MEANS = 125
 
 # Programs started and ended, and the last answers waited for.
 STARTED_S = 1.0
@@ -57,7 +64,7 @@ class Within:
 def measure(service, front, load, lengths, within, seed):
     """What came of a cell; `stages` and `generator` are as the generator gave them."""
     slows = service.slows != 1
-    stages = [("warm", service.rate(load), lengths.warm)]
+    stages = [("warm", service.rate(load), lengths.warm_of(service))]
     if slows:
         stages.append(("slowed", service.rate(load), lengths.slowed))
     measured_at = sum(seconds for _, _, seconds in stages)
@@ -65,7 +72,7 @@ def measure(service, front, load, lengths, within, seed):
     if load == RECOVERS_FROM:
         stages.append(("after", service.rate(RECOVERS_TO), lengths.after))
     with tempfile.TemporaryDirectory(prefix="weir-overload-") as folder:
-        slow_after = lengths.warm if slows else None
+        slow_after = lengths.warm_of(service) if slows else None
         with fronts.station(service, seed, slow_after) as (station, behind):
             with fronts.front(front, service, behind, folder) as (process, address):
                 sample = offered([station, process], address, stages, within, seed)

@@ -1,6 +1,7 @@
 """docs/overload.md and docs/overload.svg, from what was kept of a run."""
 
 from experiment import picture, summary, table
+from experiment.cell import WARM_MEANS
 from proxies import HERE
 
 DOCS = HERE.parent / "docs"
@@ -36,5 +37,5 @@ def circumstances(store):
     return (
         f"{quick}{machine['cores']} cores ({machine['cpu']}), Linux {kernel}; rounds: "
         f"{settings['rounds']}; measured for {settings['measured_s']:g} s after {settings['warm_s']:g} s of "
-        "the same load. Bold is what meets its aim. Latencies and refusals are the worst of 2x, 5x and 10x."
+        f"the same load, or {WARM_MEANS} service times where that is longer. Bold is what meets its aim. Latencies and refusals are the worst of 2x, 5x and 10x."
     )

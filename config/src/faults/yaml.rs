@@ -165,12 +165,24 @@ impl Leaf for Share {
     }
 }
 
+/// What proxies say of each other, and callers of their time.
+const TAKEN: [&str; 8] = [
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "x-request-deadline",
+    "x-envoy-expected-rq-timeout-ms",
+];
+
 impl Leaf for OwnHeader {
     const EXPECTED: &'static str = HeaderName::EXPECTED;
 
     fn parse(text: &Text) -> Result<Self, Wrong> {
         let name = HeaderName::parse(text)?;
-        match name.0.starts_with("x-") {
+        match name.0.starts_with("x-") && !TAKEN.contains(&name.0.as_str()) {
             true => Ok(Self(name)),
             false => Err(Wrong::new(
                 "may have a meaning of its own to others",

@@ -102,8 +102,7 @@ impl Retries {
 /// How long to wait before try number `nth` again, the first being 1: drawn evenly up to `base`, which
 /// doubles with each (full jitter), so that those who failed together do not come back together.
 pub fn backoff(base: Duration, nth: u32, random: u64) -> Duration {
-    let longest =
-        base.saturating_mul(1 << nth.saturating_sub(1).min(16)).min(BACKOFF_MAX.max(base));
+    let longest = base.saturating_mul(1 << nth.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     let share = u128::from(random >> 32) + 1;
     let nanos = (u128::from(nanos(longest)) * share) >> 32;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

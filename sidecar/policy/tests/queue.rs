@@ -201,6 +201,21 @@ fn one_that_was_pushed_out_gives_up_nothing_and_one_that_was_granted_must() {
 }
 
 #[test]
+fn where_nobody_is_to_wait_any_more_all_go_on() {
+    let in_flight = taken(1, Queue { length: Some(3), timeout: None });
+    for name in ["a", "b", "c"] {
+        assert_eq!(ask(&in_flight, Claim::default(), name), Became::Waits);
+    }
+    let gone: Vec<_> = std::iter::from_fn(|| in_flight.let_go(NOW)).collect();
+    assert_eq!(gone, ["a", "b", "c"]);
+    assert_eq!((in_flight.in_flight(), in_flight.queued()), (4, 0));
+    for _ in 0..4 {
+        assert_eq!(in_flight.release(NOW), None);
+    }
+    assert!(in_flight.try_acquire());
+}
+
+#[test]
 fn a_noisy_client_cannot_starve_a_quiet_one() {
     const NOISY: u64 = 1;
     const QUIET: u64 = 2;

@@ -70,10 +70,14 @@ impl Concurrency {
         matches!(self.settings.limit, ConcurrencyLimit::Adaptive(_))
     }
 
-    /// Sets it as this plan has it. There may be room then for some who wait.
+    /// Sets it as this plan has it. There may be room then for some who wait, or nobody has to.
     pub(super) fn set(&self, now: Time) {
         self.in_flight().reconfigure(&self.settings);
-        self.grant(now);
+        let next = match self.settings.mode {
+            Mode::Enforce => InFlight::grant,
+            Mode::Shadow | Mode::Disabled => InFlight::let_go,
+        };
+        self.grant(next, now);
     }
 
     /// Hands a permit on to the next waiter that is still there.
@@ -89,7 +93,7 @@ impl Concurrency {
     pub(crate) fn learn(&self, sample: Sample, now: Time) {
         self.in_flight().on_sample(sample, now);
         if self.in_flight().queued() > 0 {
-            self.grant(now);
+            self.grant(InFlight::grant, now);
         }
     }
 
@@ -105,9 +109,9 @@ impl Concurrency {
             .map(|class| (class, self.permits.refused[class as usize].load(Relaxed)))
     }
 
-    /// Gives permits to those who wait for as long as there are any.
-    fn grant(&self, now: Time) {
-        while let Some(waker) = self.in_flight().grant(now) {
+    /// Gives permits to those who wait for as long as `next` has one.
+    fn grant(&self, next: fn(&InFlight<Waker>, Time) -> Option<Waker>, now: Time) {
+        while let Some(waker) = next(self.in_flight(), now) {
             if waker.send(Turn::Granted).is_err() {
                 self.hand_on(now);
             }

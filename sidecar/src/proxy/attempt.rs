@@ -75,7 +75,8 @@ async fn attempt(
     endpoint: &Arc<Endpoint>,
     has_body: bool,
 ) -> Result<Ended, Stop> {
-    let repeatable = !has_body && is_safe(&session.req_header().method);
+    let request = session.req_header();
+    let repeatable = !has_body && is_safe(&request.method) && !forward::is_websocket(request);
     let connections = Arc::clone(&exchange.view.connections[route.upstream_index]);
     // A stream that an h2 upstream resets says nothing of the connection: it is an answer of its kind.
     let is_h1 = route.upstream.protocol == Protocol::H1;

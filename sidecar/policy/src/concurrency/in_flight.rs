@@ -186,6 +186,15 @@ impl<W> InFlight<W> {
         })
     }
 
+    /// Grants one more waiter a permit, whether or not there is one: where nobody is to wait any more.
+    #[must_use = "the waiter holds the permit now and must be woken"]
+    pub fn let_go(&self, now: Time) -> Option<W> {
+        self.pop(now, |counts| {
+            let next = counts.left()?;
+            Some(Counts { in_flight: next.in_flight + 1, ..next })
+        })
+    }
+
     /// A waiter gives up, or was pushed out. False when its permit was granted already: then it holds it
     /// and must release it.
     #[must_use = "a waiter that was granted a permit must release it"]

@@ -96,6 +96,36 @@ fn one_that_leaves_the_queue_makes_room() {
 }
 
 #[test]
+fn those_who_wait_go_on_when_the_limit_is_switched_off() {
+    let service = Service::listen();
+    for mode in ["shadow", "disabled"] {
+        let yaml = |mode: &str| {
+            format!(
+                "listeners: [{{ address: 127.0.0.1:0, routes: [{{ name: all, upstream: app, \
+                 concurrency: {{ limit: 1, queue: {{ length: 4, timeout: 1h }}, mode: {mode} }}, \
+                 timeout: {{ total: 2h, first_byte: 1h }} }}] }}]\n\
+                 upstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\n",
+                service.address
+            )
+        };
+        let weir = Weir::start(&yaml("enforce"));
+        let _working = ask(&weir);
+        let _upstream = service.accept();
+        let mut waiting = [(); 2].map(|()| ask(&weir));
+        queued(&weir, 2.0);
+        weir.reconfigure(&yaml(mode));
+        let upstreams = [(); 2].map(|()| service.accept());
+        for mut upstream in upstreams {
+            upstream.head();
+            upstream.say(OK);
+        }
+        for client in &mut waiting {
+            assert_eq!(client.message().text(), "ok");
+        }
+    }
+}
+
+#[test]
 fn shadow_passes_and_counts_what_the_queue_would_not_have_held() {
     let service = Service::listen();
     let weir = before(
