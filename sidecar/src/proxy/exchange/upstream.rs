@@ -160,7 +160,11 @@ impl Exchange {
     fn told_to_limit(&self, verdict: Verdict, now: Time) -> Option<(Duration, bool)> {
         match (verdict, self.reason?) {
             (Verdict::Good(latency), _) => Some((latency?, false)),
-            (_, reason) if reason.says_less_please() => Some((now.since(self.forwarded_at), true)),
+            // What a client takes to send its body is no time of the upstream's here either.
+            (_, reason) if reason.says_less_please() => {
+                let had = self.handed_over_at.map_or(Duration::ZERO, |at| now.since(at));
+                Some((had, true))
+            }
             _ => None,
         }
     }
